@@ -1,0 +1,102 @@
+"""What can happen to the machine. Times are seconds of CLOCK_BOOTTIME, given to `step` beside the input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clockmesh.protocol.beacon import Beacon
+from clockmesh.protocol.events import Description
+from clockmesh.protocol.ids import AttemptRef, PeerId, RunId
+from clockmesh.protocol.node import Node
+from clockmesh.protocol.plan import Guard, Plan
+from clockmesh.protocol.result import Result
+
+
+@dataclass(frozen=True, slots=True)
+class NodeAdded:
+    """A node entered the clock (its parents before it): a foreign one, an own one just built, or one reloaded."""
+
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class HostJob:
+    """A job that the runner host still knows when the daemon starts."""
+
+    ref: AttemptRef
+    deadline: float
+    """The D it runs under, seconds of CLOCK_BOOTTIME."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The daemon is up: its nodes are reloaded and the runner host has answered. Before this the machine decides
+    nothing. What the host had ended meanwhile follows as `JobEnded`; it is in `jobs` too."""
+
+    incarnation: int
+    jobs: tuple[HostJob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """Time passed; nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class BeaconHeard:
+    beacon: Beacon
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitWanted:
+    token: int
+    """Comes back in the effect `Answer` once the submission is durable."""
+    plan: Plan
+    nonce: bytes
+    priority: float = 5.0
+    guard: Guard | None = None
+    """None: quorum for 3 members or more, else lease."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelWanted:
+    token: int
+    run: RunId
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeWanted:
+    """This peer's own description; an event is written only where it differs from what the clock says."""
+
+    description: Description
+
+
+@dataclass(frozen=True, slots=True)
+class AdmitWanted:
+    """A stranger redeemed an invitation of ours (already checked and unused)."""
+
+    token: int
+    invitation: bytes
+    peer: PeerId
+    description: Description
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnded:
+    """The host's word on an attempt: its result, or None when it was killed at D, lost, or could not be started."""
+
+    ref: AttemptRef
+    result: Result | None
+
+
+Input = (
+    NodeAdded
+    | Started
+    | Ticked
+    | BeaconHeard
+    | SubmitWanted
+    | CancelWanted
+    | DescribeWanted
+    | AdmitWanted
+    | JobEnded
+)

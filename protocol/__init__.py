@@ -1,0 +1,1 @@
+"""What peers say to each other: nodes, events, the clock, sync messages and their limits. Pure: no I/O."""

@@ -1,0 +1,1 @@
+"""How a job runs: the workflow model, expressions, steps, and the runner host process."""
