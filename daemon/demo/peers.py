@@ -1,0 +1,145 @@
+"""Real daemons and the real command, as a user would start them, each in a home of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+_COMMAND = (sys.executable, "-m", "clockmesh.daemon.cli")
+_DAEMON = (sys.executable, "-m", "clockmesh.daemon.app")
+_START_LIMIT_S = 20.0
+_STOP_LIMIT_S = 10.0
+
+
+class DemoError(Exception):
+    """What the demo found wrong, in words."""
+
+
+@dataclass
+class Peer:
+    """One daemon with its home and its log."""
+
+    name: str
+    home: Path
+    daemon: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> Path:
+        return self.home.with_suffix(".log")
+
+    def run(self, *words: str, good: Sequence[int] = (0,), limit: float = 60.0) -> str:
+        """What `clockmesh WORDS` prints on this peer; DemoError when it exits with anything but `good`."""
+        try:
+            done = subprocess.run(
+                [*_COMMAND, *words, "--home", str(self.home)], capture_output=True, text=True, timeout=limit
+            )
+        except subprocess.TimeoutExpired:
+            raise DemoError(f"`clockmesh {' '.join(words)}` on {self.name} took over {limit:.0f} s") from None
+        if done.returncode not in good:
+            told = done.stderr.strip() or done.stdout.strip() or "nothing"
+            raise DemoError(f"`clockmesh {' '.join(words)}` on {self.name} exited {done.returncode}: {told}")
+        return done.stdout
+
+    def json(self, *words: str, **options: Any) -> Any:
+        return json.loads(self.run(*words, "--json", **options))
+
+    def start(self) -> None:
+        """Start the daemon and wait until it answers."""
+        with self.log.open("ab") as log:
+            self.daemon = subprocess.Popen(
+                [*_DAEMON, "--home", str(self.home), "--listen", "127.0.0.1:0"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        wait_until(self._answers, f"daemon of {self.name} answers", _START_LIMIT_S)
+
+    def _answers(self) -> bool:
+        if self.daemon is None or self.daemon.poll() is not None:
+            raise DemoError(f"the daemon of {self.name} ended: {self.log.read_text()[-1500:]}")
+        try:
+            return bool(self.json("status")["peer"])
+        except DemoError:
+            return False
+
+    def kill(self) -> int:
+        """SIGKILL the daemon; its process id."""
+        assert self.daemon is not None
+        self.daemon.kill()
+        self.daemon.wait()
+        return self.daemon.pid
+
+    def stop(self) -> None:
+        """End the daemon in order, then its runner host."""
+        if self.daemon is not None and self.daemon.poll() is None:
+            self.daemon.terminate()
+            try:
+                self.daemon.wait(_STOP_LIMIT_S)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        for pid in self.hosts():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: not self.hosts(), f"the runner host of {self.name} ends", _STOP_LIMIT_S)
+
+    def hosts(self) -> list[int]:
+        """Process ids of this home's runner host and the keepers that it forked."""
+        mark = f"clockmesh.runner.host\0--home\0{self.home}\0".encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with suppress(OSError):
+                    if mark in (entry / "cmdline").read_bytes():
+                        found.append(int(entry.name))
+        return found
+
+
+@dataclass
+class Mesh:
+    """The peers of the demo, by name, the first being the founder."""
+
+    folder: Path
+    peers: dict[str, Peer] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Peer:
+        return self.peers[name]
+
+    def __iter__(self) -> Iterator[Peer]:
+        return iter(self.peers.values())
+
+    @property
+    def living(self) -> list[Peer]:
+        return [peer for peer in self if peer.daemon is not None and peer.daemon.poll() is None]
+
+    def new_peer(self, name: str) -> Peer:
+        self.peers[name] = Peer(name, self.folder / name)
+        return self.peers[name]
+
+
+@contextmanager
+def stopped_at_end(mesh: Mesh) -> Iterator[Mesh]:
+    """End every daemon and host when the block ends, however it ends."""
+    try:
+        yield mesh
+    finally:
+        for peer in mesh:
+            peer.stop()
+
+
+def wait_until(true: Callable[[], object], what: str, limit: float) -> None:
+    """Ask `true` again and again; DemoError saying `what` did not come within `limit` seconds."""
+    end = time.monotonic() + limit
+    while not true():
+        if time.monotonic() > end:
+            raise DemoError(f"after {limit:.0f} s still not so: {what}")
+        time.sleep(0.05)
