@@ -1,0 +1,160 @@
+"""<home>/config.yml: what the owner set. Every key is optional; an unknown one is refused with its line.
+
+    name: nuc
+    slots: 2
+    labels: [gpu, tool:ffmpeg]
+    listen: 0.0.0.0:4001
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+import yaml
+
+from clockmesh.daemon.errors import ConfigurationError, UsageError
+
+DEFAULT_HOST = "0.0.0.0"
+"""Every address of the machine: peers on other machines must reach it."""
+MAX_SLOTS = 256
+"""Far above what one machine runs; each slot weighs in the ranks."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_LABEL = re.compile(r"[a-z0-9][a-z0-9._:+-]{0,62}")
+_MAX_BYTES = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where this peer is reached over TCP."""
+
+    host: str
+    port: int
+    """0: a free one is chosen, once."""
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What config.yml says; None where it says nothing."""
+
+    name: str | None = None
+    slots: int | None = None
+    labels: tuple[str, ...] = ()
+    listen: Listen | None = None
+
+
+def read_config(path: Path) -> Config:
+    """The configuration in `path`, empty when there is no such file. ConfigurationError `file:line: ...` for what it
+    does not know or cannot use."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return Config()
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error
+    if len(data) > _MAX_BYTES:
+        raise ConfigurationError(f"{path}: larger than {_MAX_BYTES} bytes")
+    try:
+        root = yaml.compose(data.decode("utf-8"), Loader=yaml.SafeLoader)
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: not UTF-8") from error
+    except yaml.YAMLError as error:
+        raise ConfigurationError(_yaml_error(path, error)) from error
+    return Config() if root is None else _from_tree(path, root)
+
+
+def check_name(name: str) -> str:
+    """`name` where a peer may be called so, else UsageError."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"a peer cannot be called {name!r}: letters, digits, '.', '_' and '-', at most 63, not "
+                         "beginning with a sign")
+    return name
+
+
+def check_slots(slots: int) -> int:
+    if not 0 <= slots <= MAX_SLOTS:
+        raise UsageError(f"slots is {slots}; give 0 (votes, runs nothing) to {MAX_SLOTS}")
+    return slots
+
+
+def parse_listen(text: str) -> Listen:
+    """`HOST:PORT`, `HOST` or `:PORT` (the host an IP address, IPv6 in brackets), else UsageError."""
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]*))(?::(\d{1,5}))?", text)
+    if not match or not text or int(match[3] or 0) > 65_535:
+        raise UsageError(f"cannot listen at {text!r}: give an IP address and a port, such as 0.0.0.0:4001 or "
+                         "[::]:4001")
+    return Listen(match[1] or match[2] or DEFAULT_HOST, int(match[3] or 0))
+
+
+def _from_tree(path: Path, root: yaml.Node) -> Config:
+    if not isinstance(root, yaml.MappingNode):
+        raise ConfigurationError(f"{_at(path, root)}: expected `key: value` lines")
+    found: dict[str, object] = {}
+    for key_node, value_node in root.value:
+        key = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
+        if key not in _KEYS:
+            close = get_close_matches(key, _KEYS, 1)
+            hint = f"did you mean '{close[0]}'?" if close else "the keys are " + ", ".join(_KEYS)
+            raise ConfigurationError(f"{_at(path, key_node)}: unknown key '{key}'; {hint}")
+        if key in found:
+            raise ConfigurationError(f"{_at(path, key_node)}: '{key}' stands twice")
+        try:
+            found[key] = _KEYS[key](value_node)
+        except (UsageError, ValueError) as error:
+            raise ConfigurationError(f"{_at(path, value_node)}: {key}: {error}") from error
+    return Config(**found)  # type: ignore[arg-type]  # each reader gives its field's type
+
+
+def _text(node: yaml.Node) -> str:
+    if not isinstance(node, yaml.ScalarNode):
+        raise ValueError("expected a single value")
+    return str(node.value)
+
+
+def _name(node: yaml.Node) -> str:
+    return check_name(_text(node))
+
+
+def _slots(node: yaml.Node) -> int:
+    text = _text(node)
+    if not re.fullmatch(r"\d{1,6}", text):
+        raise ValueError(f"expected a whole number, not {text!r}")
+    return check_slots(int(text))
+
+
+def _labels(node: yaml.Node) -> tuple[str, ...]:
+    if not isinstance(node, yaml.SequenceNode):
+        raise ValueError("expected a list, such as [gpu, tool:ffmpeg]")
+    labels = {_text(item).lower() for item in node.value}
+    for label in sorted(labels):
+        if not _LABEL.fullmatch(label):
+            raise ValueError(f"{label!r} is no label: letters, digits and . _ : + -")
+    return tuple(sorted(labels))
+
+
+def _listen(node: yaml.Node) -> Listen:
+    return parse_listen(_text(node))
+
+
+_KEYS: dict[str, Callable[[yaml.Node], object]] = {
+    "name": _name,
+    "slots": _slots,
+    "labels": _labels,
+    "listen": _listen,
+}
+
+
+def _at(path: Path, node: yaml.Node) -> str:
+    return f"{path}:{node.start_mark.line + 1}"
+
+
+def _yaml_error(path: Path, error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    place = f"{path}:{mark.line + 1}" if mark else str(path)
+    return f"{place}: not YAML: {getattr(error, 'problem', None) or 'unreadable'}"

@@ -1,0 +1,239 @@
+"""What a peer does for whoever asks it: the one door that the control API (and every later surface) goes through.
+
+Nothing here formats text or knows HTTP. Everything that is accepted is durable before the method returns. All methods
+belong to the Trio thread that runs `Service.run`, and every `async` one can be cancelled at any await.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+
+import structlog
+import trio
+
+from clockmesh.coordinator.machine import Machine
+from clockmesh.daemon import founding, join, logs, submitting
+from clockmesh.daemon.blobs import BlobStore
+from clockmesh.daemon.config import Listen, check_slots
+from clockmesh.daemon.errors import Conflict, NoMesh, NotFound, UsageError
+from clockmesh.daemon.handlers import PeerHandlers
+from clockmesh.daemon.home import Home
+from clockmesh.daemon.logs import LogLine
+from clockmesh.daemon.member import Member, Timing
+from clockmesh.daemon.network import Network
+from clockmesh.daemon.setup import Setup, prepare
+from clockmesh.protocol.events import Description
+from clockmesh.protocol.ids import BlobHash, JobKey, MeshId, NodeHash, PeerId, RunId, peer_text
+from clockmesh.protocol.invitation import Invitation
+from clockmesh.protocol.plan import Guard, Remote, Snapshot
+
+log = structlog.get_logger()
+_SHORTEST_PREFIX = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """This peer, in short."""
+
+    peer: str
+    """Its name; its id while it belongs to no mesh."""
+    mesh: MeshId | None
+    heads: tuple[NodeHash, ...]
+    nodes: int
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PeerStatus:
+    """One member of the mesh as this peer sees it."""
+
+    peer: PeerId
+    name: str
+    is_self: bool
+    live: bool
+    slots: int
+    labels: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        return peer_text(self.peer)
+
+
+class Service:
+    """One peer. Make it with the home's lock held; `run` it; ask it."""
+
+    def __init__(self, home: Home, *, listen: Listen | None = None, timing: Timing | None = None) -> None:
+        """Reads the home: identity, configuration, store. ConfigurationError where they are not usable."""
+        self._setup: Setup = prepare(home, listen)
+        self._timing = timing or Timing()
+        self._handlers = PeerHandlers()
+        self._network = Network(self._setup.key, (self.listen.host, self.listen.port), self._handlers)
+        self._member: Member | None = None
+        self._nursery: trio.Nursery | None = None
+        self._joining = trio.Lock()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Live until cancelled; started once peers can be reached and, where there is a mesh, the runner host has
+        answered. StoreError (fail-stop) when nothing can be made durable any more. Closes the store at its end."""
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                await nursery.start(self._network.run)
+                if mesh := self._setup.store.mesh:
+                    await self._enter(mesh)
+                task_status.started()
+        finally:
+            self._nursery = None
+            self._setup.store.close()
+
+    # ---- this peer and its mesh ----
+
+    @property
+    def home(self) -> Home:
+        return self._setup.home
+
+    @property
+    def me(self) -> PeerId:
+        return self._setup.key.peer
+
+    @property
+    def listen(self) -> Listen:
+        """Where this peer listens, the port chosen."""
+        return self._setup.listen
+
+    @property
+    def blobs(self) -> BlobStore:
+        return self._setup.blobs
+
+    @property
+    def machine(self) -> Machine:
+        """For reading (views) only. NoMesh."""
+        return self._in_mesh().machine
+
+    @property
+    def has_mesh(self) -> bool:
+        return self._member is not None
+
+    def now(self) -> float:
+        """The time that the machine goes by: seconds of CLOCK_BOOTTIME."""
+        return self._timing.now()
+
+    def status(self) -> Status:
+        addresses = tuple(self._network.addresses)
+        if self._member is None:
+            return Status(peer_text(self.me), None, (), 0, addresses)
+        clock = self._member.clock
+        name = self._member.machine.name_of(self.me)
+        return Status(name, self._member.mesh, tuple(clock.heads), len(clock), addresses)
+
+    def peers(self) -> list[PeerStatus]:
+        """All members, sorted by name. NoMesh."""
+        machine = self.machine
+        now = self.now()
+        rows = [
+            PeerStatus(peer, machine.name_of(peer), peer == self.me, machine.live(peer, now),
+                       member.description.slots, member.description.labels)
+            for peer, member in machine.members.items()
+        ]
+        return sorted(rows, key=lambda row: (row.name, row.peer))
+
+    async def init(self, name: str | None = None, slots: int | None = None) -> MeshId:
+        """Found a mesh. Conflict when this peer belongs to one; UsageError for a bad name or number."""
+        async with self._joining:
+            self._refuse_second_mesh()
+            mesh = await founding.found(self._setup, self._describe(name, slots))
+            await self._enter(mesh)
+            return mesh
+
+    async def join(self, line: str, name: str | None = None, slots: int | None = None) -> MeshId:
+        """Join the mesh of an invitation. Conflict when this peer belongs to one; UsageError (also RemoteError for a
+        line that is no invitation) for bad arguments; NotAllowed when the inviter refuses (used, expired, name taken);
+        Unreachable when none of its addresses answers."""
+        async with self._joining:
+            self._refuse_second_mesh()
+            invitation = Invitation.from_line(line)
+            mesh = await join.join(self._setup, self._network, invitation, self._describe(name, slots))
+            await self._enter(mesh)
+            return mesh
+
+    async def invite(self, ttl_s: float) -> str:
+        """One line that admits one peer within `ttl_s` seconds; durable before it returns. NoMesh; UsageError for a
+        time that is not between a second and 30 days."""
+        return await self._in_mesh().invitations.make(ttl_s, tuple(self._network.addresses))
+
+    # ---- runs ----
+
+    async def submit(self, workflow: bytes, path: str, *, inputs: Mapping[str, str] | None = None,
+                     priority: float = 5.0, guard: Guard | None = None, force: bool = False,
+                     snapshot: Snapshot | None = None, remote: Remote | None = None) -> RunId:
+        """Take on a run; durable before it returns. With `remote`, `workflow` is ignored and `path` lies in that
+        repository.
+
+        NoMesh; WorkflowError (file:line:column) and RunnerError for a workflow or inputs that cannot run; NeedsSnapshot
+        when it checks out its own repository and comes without; NotFound when the snapshot's blob is not here (put it
+        first); the coordinator's Refused."""
+        order = submitting.Order(workflow, path, dict(inputs or {}), priority, guard, force, snapshot, remote)
+        return await submitting.submit(self._in_mesh(), order)
+
+    async def cancel(self, run: RunId) -> None:
+        """Ask that `run` end; durable before it returns. NoMesh; the coordinator's NotFound, and Conflict when it has
+        ended."""
+        await self._in_mesh().cancel(run)
+
+    def find_run(self, text: str) -> RunId:
+        """The run whose id begins with these hexadecimal digits (at least 4). NoMesh; UsageError; NotFound for none or
+        several."""
+        text = text.lower()
+        if len(text) < _SHORTEST_PREFIX or len(text) > 64 or set(text) - set("0123456789abcdef"):
+            raise UsageError(f"{text[:80]!r} is no run id: give at least {_SHORTEST_PREFIX} of its hexadecimal digits")
+        found = [run for run in self.machine.runs if run.hex().startswith(text)]
+        if not found:
+            raise NotFound(f"there is no run {text} here; `clockmesh run list` shows all")
+        if len(found) > 1:
+            raise NotFound(f"{len(found)} runs begin with {text}; give more digits")
+        return found[0]
+
+    async def wait_changed(self, run: RunId | None = None) -> None:
+        """Return when something to see changed about `run` (None: about any run) since the call. Look first, then
+        wait: no change between the two is missed, as long as nothing is awaited in between. NoMesh."""
+        await self._in_mesh().changes.wait(run)
+
+    # ---- content ----
+
+    async def put_blob(self, chunks: AsyncIterator[bytes], limit: int | None = None) -> BlobHash:
+        """Keep content, of any sizes of pieces. TooLarge above `limit` (default limits.MAX_BLOB_BYTES) bytes."""
+        return await self.blobs.put_stream(chunks, limit)
+
+    async def read_log(self, run: RunId, key: JobKey | None = None, *, follow: bool = False) -> AsyncIterator[LogLine]:
+        """The log of one job, or of all jobs of `run` in the plan's order, from whichever peer has it; each line is one
+        JSON text without its line feed. `follow`: wait for jobs to begin and lines to come, until the run (or job) has
+        ended. Gives what exists and leaves out what no reachable peer has.
+
+        NoMesh; NotFound for a run or a job that is not there."""
+        async for line in logs.read(self._in_mesh(), run, key, follow=follow):
+            yield line
+
+    # ---- inside ----
+
+    def _in_mesh(self) -> Member:
+        if self._member is None:
+            raise NoMesh
+        return self._member
+
+    def _refuse_second_mesh(self) -> None:
+        if self._setup.store.mesh is not None:
+            raise Conflict(f"this peer belongs to mesh {self._setup.store.mesh.hex()[:12]} already; another one needs "
+                           "another home (--home DIR)")
+
+    def _describe(self, name: str | None, slots: int | None) -> Description:
+        """How this peer introduces itself: what was asked for, then what is configured, then the defaults."""
+        return self._setup.describe(name, None if slots is None else check_slots(slots), tuple(self._network.addresses))
+
+    async def _enter(self, mesh: MeshId) -> None:
+        if self._nursery is None:
+            raise Conflict("the daemon is stopping")
+        member = Member(self._setup, mesh, self._network, self._timing)
+        await self._nursery.start(member.run)
+        self._handlers.enter(member)
+        self._member = member
