@@ -1,0 +1,103 @@
+"""What the daemon hands to the runner host for one attempt, and where that attempt lives on disk."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from clockmesh.protocol.codec import decode_plan, encode_plan
+from clockmesh.protocol.ids import AttemptRef, JobKey, RunId
+from clockmesh.protocol.plan import Plan, PlannedJob
+
+
+@dataclass(frozen=True, slots=True)
+class NeedResult:
+    """What another job of the run came to, as `needs` shows it: all legs of a matrix together."""
+
+    result: str
+    """success, failure, cancelled or skipped; a failure under continue-on-error is success here."""
+    outputs: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """One attempt at one job: all that the host must know, so that it asks nobody while the job runs."""
+
+    run: str
+    """The run id, 64 hexadecimal digits."""
+    key: str
+    attempt: int
+    plan: Plan
+    """The resolved plan; for the job `ids.RESOLVE` the submitted one."""
+    workflow: str = ""
+    """Path of the file with the workflow's bytes; '' for the job `ids.RESOLVE`."""
+    snapshot: str = ""
+    """Path of the file with the snapshot's bytes; '' for a remote source or a run without source."""
+    needs: Mapping[str, NeedResult] = field(default_factory=dict)
+    """By job id, every job of the run that has ended: `if: failure()` looks at ancestors, not at `needs` alone."""
+    cancelled: bool = False
+    """A cancel was asked for before the job started: only `if: always()` and `if: cancelled()` let it run."""
+    actor: str = ""
+    """Name of the peer that submitted the run."""
+    peer: str = ""
+    """Name of the peer that runs this attempt."""
+    submitted_ms: int = 0
+    """Wall time of the submission."""
+    run_number: int = 1
+    """`github.run_number`."""
+
+    @property
+    def ref(self) -> AttemptRef:
+        return AttemptRef(RunId(bytes.fromhex(self.run)), JobKey(self.key), self.attempt)
+
+    @property
+    def job(self) -> PlannedJob:
+        """This job in the plan; KeyError when the plan has none of that key."""
+        for job in self.plan.jobs:
+            if job.key == self.key:
+                return job
+        raise KeyError(f"the plan has no job {self.key!r}")
+
+
+def job_dir(home: Path, ref: AttemptRef) -> Path:
+    """The attempt's directory: `log` (kept), and until `forget` also `spec`, `result`, `workflow` and `work/`."""
+    return home / "jobs" / ref.run.hex() / f"{hashlib.sha256(ref.key.encode()).hexdigest()[:16]}-{ref.attempt}"
+
+
+def spec_to_map(spec: JobSpec) -> dict[str, Any]:
+    return {
+        "run": spec.run,
+        "key": spec.key,
+        "attempt": spec.attempt,
+        "plan": encode_plan(spec.plan),
+        "workflow": spec.workflow,
+        "snapshot": spec.snapshot,
+        "needs": {job: [need.result, dict(need.outputs)] for job, need in spec.needs.items()},
+        "cancelled": spec.cancelled,
+        "actor": spec.actor,
+        "peer": spec.peer,
+        "submitted_ms": spec.submitted_ms,
+        "run_number": spec.run_number,
+    }
+
+
+def spec_from_map(fields: Mapping[str, Any]) -> JobSpec:
+    """Inverse of `spec_to_map`; KeyError, TypeError, ValueError or RemoteError where a field is missing or wrong."""
+    needs = {str(job): NeedResult(str(result), dict(outputs)) for job, (result, outputs) in fields["needs"].items()}
+    return JobSpec(
+        run=str(fields["run"]),
+        key=str(fields["key"]),
+        attempt=int(fields["attempt"]),
+        plan=decode_plan(fields["plan"]),
+        workflow=str(fields["workflow"]),
+        snapshot=str(fields["snapshot"]),
+        needs=needs,
+        cancelled=bool(fields["cancelled"]),
+        actor=str(fields["actor"]),
+        peer=str(fields["peer"]),
+        submitted_ms=int(fields["submitted_ms"]),
+        run_number=int(fields["run_number"]),
+    )
