@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +173,7 @@ def _check_moved(path: Path, killed: str, shown: dict[str, Any]) -> None:
     attempts = sorted({tick.attempt for tick in ticks})
     if len(attempts) < 2 or shown["jobs"][0]["peer"] == killed:
         raise DemoError(f"the job did not move from {killed}: attempts {attempts}")
-    for lower, higher in zip(attempts, attempts[1:], strict=False):
+    for lower, higher in pairwise(attempts):
         end = max(tick.uptime for tick in ticks if tick.attempt == lower)
         begin = min(tick.uptime for tick in ticks if tick.attempt == higher)
         if begin < end:

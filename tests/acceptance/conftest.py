@@ -1,0 +1,43 @@
+"""Real daemons, started as a user would; every test of this folder uses the installed commands."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from clockmesh.daemon.demo.peers import Mesh, stopped_at_end, wait_until
+
+
+def join_all(mesh: Mesh, *names: str) -> None:
+    """Found a mesh with the first name and let the others join it."""
+    first, *rest = (mesh.new_peer(name) for name in names)
+    first.run("init", "--name", first.name)
+    first.start()
+    for peer in rest:
+        peer.run("join", first.run("invite").strip(), "--name", peer.name)
+        peer.start()
+
+    def all_live() -> bool:
+        lists = [peer.json("peer", "list")["peers"] for peer in mesh]
+        return all(sum(other["live"] for other in others) == len(names) for others in lists)
+
+    wait_until(all_live, f"{', '.join(names)} see one another", 30)
+
+
+@pytest.fixture(scope="module")
+def mesh() -> Iterator[Mesh]:
+    """Three healthy peers, shared by the tests of one file that do no harm."""
+    with tempfile.TemporaryDirectory(prefix="cm-") as folder, stopped_at_end(Mesh(Path(folder))) as mesh:
+        join_all(mesh, "alpha", "beta", "gamma")
+        yield mesh
+
+
+@pytest.fixture
+def fresh_mesh() -> Iterator[Mesh]:
+    """Three peers for one test that breaks something."""
+    with tempfile.TemporaryDirectory(prefix="cm-") as folder, stopped_at_end(Mesh(Path(folder))) as mesh:
+        join_all(mesh, "alpha", "beta", "gamma")
+        yield mesh
