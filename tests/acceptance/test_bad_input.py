@@ -33,7 +33,10 @@ CASES = {
     "a YAML bomb": (BOMB, r"flow.yml:\d+:\d+: "),
     "a duplicate key": (GOOD + "name: again\n", r"flow.yml:12:1: .*name"),
     "an unknown job in needs": (GOOD.replace("needs: fetch-site", "needs: fetch"), r"flow.yml:9:12: .*fetch-site"),
-    "a needs cycle": (GOOD.replace("  fetch-site:\n", "  fetch-site:\n    needs: build\n"), r"flow.yml:\d+:\d+: .*build"),
+    "a needs cycle": (
+        GOOD.replace("  fetch-site:\n", "  fetch-site:\n    needs: build\n"),
+        r"flow.yml:\d+:\d+: .*build",
+    ),
     "untagged": (GOOD.replace("labels: [p2p-workflow]\n", ""), r"flow.yml.*p2p-workflow"),
     "no jobs": ("name: p2p-workflow\non: push\njobs: {}\n", r"flow.yml:3:\d+: .*job"),
     "a key not supported yet": (
