@@ -44,7 +44,7 @@ class Entry(Generic[K, V]):
         self._index = index
         self._parent: Entry[K, V] | None = None
         self._children: list[Entry[K, V]] = _NO_CHILDREN
-        self._marked = False
+        self._marked: bool  # set when it gets a parent: a root's mark means nothing
 
     @property
     def key(self) -> K:
@@ -76,13 +76,12 @@ class FibonacciHeap(Generic[K, V]):
         """Put a value in; its entry stays good until it is extracted or deleted."""
         if key != key or key.__class__ is tuple:
             _refuse_nan(key)
-        smallest = self._min
-        lower = smallest is None or key < smallest._key  # may raise for keys of another kind: before any change
-        entry = Entry(key, value, self._home, len(self._roots))
-        self._roots.append(entry)
-        self._size += 1
-        if lower:
+        roots, smallest = self._roots, self._min
+        entry = Entry(key, value, self._home, len(roots))
+        if smallest is None or key < smallest._key:  # may raise for a key of another kind: nothing has changed yet
             self._min = entry
+        roots.append(entry)
+        self._size += 1
         return entry
 
     def find_min(self) -> Entry[K, V]:
@@ -93,14 +92,17 @@ class FibonacciHeap(Generic[K, V]):
 
     def extract_min(self) -> Entry[K, V]:
         """Take out the entry with the smallest key; IndexError when the heap is empty."""
-        entry = self.find_min()
+        entry = self._min
+        if entry is None:
+            raise IndexError("the heap is empty")
         self._remove_root(entry)
         self._consolidate()
         return entry
 
     def decrease_key(self, entry: Entry[K, V], key: K) -> None:
         """Give an entry a smaller (or the same) key; ValueError for a larger one or an entry not in this heap."""
-        self._check_held(entry)
+        if entry._home is not self._home:
+            self._find_home(entry)
         if key != key or key.__class__ is tuple:
             _refuse_nan(key)
         if entry._key < key:
@@ -108,18 +110,25 @@ class FibonacciHeap(Generic[K, V]):
         entry._key = key
         parent = entry._parent
         if parent is not None and key < parent._key:
-            self._cut(entry)
+            self._cut(entry, parent)
         if self._min is not None and key < self._min._key:
             self._min = entry
 
     def delete(self, entry: Entry[K, V]) -> None:
         """Take an entry out wherever it stands; ValueError for one that is not in this heap."""
-        self._check_held(entry)
+        if entry._home is not self._home:
+            self._find_home(entry)
         if entry._parent is not None:
-            self._cut(entry)
+            self._cut(entry, entry._parent)
+        smallest, first = self._min, len(self._roots) - 1
         self._remove_root(entry)
-        if entry is self._min:
+        if entry is smallest:
             self._consolidate()
+            return
+        for index in range(first, len(self._roots)):
+            root = self._roots[index]
+            root._parent = None
+            root._index = index
 
     def merge(self, other: FibonacciHeap[K, V]) -> None:
         """Take in all entries of another heap, which is empty afterwards; ValueError for merging with itself."""
@@ -140,71 +149,78 @@ class FibonacciHeap(Generic[K, V]):
         other._home.moved_to = self._home
         other._home, other._min, other._roots, other._size = _Home(), None, [], 0
 
-    def _check_held(self, entry: Entry[K, V]) -> None:
+    def _find_home(self, entry: Entry[K, V]) -> None:
+        """Follow merged heaps to where an entry is now; ValueError when that is not here."""
         home = entry._home
-        if home is self._home:
-            return
         while home is not None and home.moved_to is not None:
             home = home.moved_to
         entry._home = home
         if home is not self._home:
-            raise ValueError("the entry is not in this heap" if home else "the entry has left its heap")
+            raise ValueError("the entry is in another heap" if home else "the entry has left its heap")
 
     def _remove_root(self, entry: Entry[K, V]) -> None:
-        """Take a root out; its children become roots."""
+        """Take a root out. Its children join the roots; the caller sees to their parent and index."""
         roots = self._roots
         _leave(roots, entry)
-        for index, child in enumerate(entry._children, len(roots)):
-            child._parent = None
-            child._marked = False
-            child._index = index
-        roots.extend(entry._children)
-        entry._children = _NO_CHILDREN
+        if entry._children:
+            roots += entry._children
+            entry._children = _NO_CHILDREN
         entry._home = None
         self._size -= 1
 
-    def _cut(self, entry: Entry[K, V]) -> None:
-        """Make an entry that has a parent a root, and so each ancestor that loses its second child by it."""
+    def _cut(self, entry: Entry[K, V], parent: Entry[K, V]) -> None:
+        """Make an entry a root, and with it each ancestor that loses its second child so."""
         roots = self._roots
-        parent = entry._parent
-        while parent is not None:
+        while True:
             _leave(parent._children, entry)
             entry._parent = None
-            entry._marked = False
             entry._index = len(roots)
             roots.append(entry)
-            entry, parent = parent, parent._parent
-            if not entry._marked:
-                entry._marked = parent is not None
+            entry, above = parent, parent._parent
+            if above is None:
                 return
+            if not entry._marked:
+                entry._marked = True
+                return
+            parent = above
 
     def _consolidate(self) -> None:
-        """Link roots of equal degree until all differ, and find the smallest. The table has a place for each degree
-        that occurs, so no bound on degrees (log to the base 1.618 of the size) is built in."""
-        by_degree: dict[int, Entry[K, V]] = {}
-        take = by_degree.pop
+        """Link roots of equal degree until all differ, and find the smallest."""
+        if not self._roots:
+            self._min = None
+            return
+        table: list[Entry[K, V] | None] = [None] * _degrees(self._size)
         for root in self._roots:
             degree = len(root._children)
-            other = take(degree, None)
+            other = table[degree]
             while other is not None:
+                table[degree] = None
                 if other._key < root._key:
                     root, other = other, root
                 other._parent = root
                 other._index = degree
+                other._marked = False
                 if degree:
                     root._children.append(other)
                 else:
                     root._children = [other]
                 degree += 1
-                other = take(degree, None)
-            by_degree[degree] = root
-        self._roots = roots = list(by_degree.values())
-        smallest = roots[0] if roots else None
+                other = table[degree]
+            table[degree] = root
+        self._roots = roots = [root for root in table if root is not None]
+        smallest = roots[0]
         for index, root in enumerate(roots):
+            root._parent = None
             root._index = index
-            if smallest is not None and root._key < smallest._key:
+            if root._key < smallest._key:
                 smallest = root
         self._min = smallest
+
+
+def _degrees(size: int) -> int:
+    """How many degrees entries of a heap of this size can have: an entry of degree d heads at least phi^d entries,
+    and 1 / log2(phi) = 1.4404."""
+    return size.bit_length() * 3 // 2 + 2
 
 
 def _leave(siblings: list[Entry[K, V]], entry: Entry[K, V]) -> None:
