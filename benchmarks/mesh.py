@@ -1,7 +1,7 @@
 """A mesh of three on this machine: submits, spread and the way from a submit to its first step.
 
-Beside each figure stands what the machine itself needs for the same in this run: a durable SQLite commit for a submit, a
-bare `bash -e` for a trivial workflow.
+Beside each figure stands what the machine itself needs for the same in this run: a durable SQLite commit for a submit,
+a bare `bash -e` for a trivial workflow.
 """
 
 from __future__ import annotations
@@ -52,7 +52,11 @@ def _join_three(mesh: Mesh) -> None:
     for peer in (beta, gamma):
         peer.run("join", alpha.run("invite").strip(), "--name", peer.name)
         peer.start()
-    wait_until(lambda: all(sum(p["live"] for p in peer.json("peer", "list")["peers"]) == 3 for peer in mesh), "3 live", 30)
+
+    def all_live() -> bool:
+        return all(sum(other["live"] for other in peer.json("peer", "list")["peers"]) == 3 for peer in mesh)
+
+    wait_until(all_live, "three peers are live", 30)
 
 
 def _report_bulk(mesh: Mesh, folder: Path, number: int, commit: float, bash: float) -> None:
@@ -69,8 +73,10 @@ def _report_bulk(mesh: Mesh, folder: Path, number: int, commit: float, bash: flo
     late = sorted((int(words[0]) - at) / 1e6 for words, (_, at) in zip(starts, submitted.values(), strict=True))
     share = Counter(words[1] for words in starts)
     print(f"{number} submits one after another: {rate:.0f}/s, {rate * commit:.2f} of bare durable commits")
-    print(f"{number} trivial workflows done in {whole:.1f} s: {number / whole:.1f}/s, {number / whole * bash:.2f} of bare bash")
-    print(f"  started more than once: {sum(len(words) != 2 for words in starts)}; by peer: {dict(sorted(share.items()))}")
+    done = number / whole
+    doubled = sum(len(words) != 2 for words in starts)
+    print(f"{number} trivial workflows done in {whole:.1f} s: {done:.1f}/s, {done * bash:.2f} of bare bash")
+    print(f"  started more than once: {doubled}; by peer: {dict(sorted(share.items()))}")
     print(f"  submit to first step under this load: p50 {_p(late, 50):.0f} ms, p99 {_p(late, 99):.0f} ms")
 
 
