@@ -76,7 +76,7 @@ def test_the_order_is_by_distance_and_then_by_the_tie_hash(run, task, them):
     combined = sha256((run.hex() + task.hex()).encode()).digest()
     number = int.from_bytes(combined, "big")
     expected = sorted(
-        (*min(((number ^ n).bit_count(), sha256(combined + raw).digest()) for n, raw in peer_digests(peer, weight)), peer)
+        (*min(((number ^ n).bit_count(), sha256(combined + d).digest()) for n, d in peer_digests(peer, weight)), peer)
         for peer, weight in them
         if weight
     )
