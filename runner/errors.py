@@ -1,4 +1,4 @@
-"""What can be wrong with a workflow, its inputs or an expression: one family, each error one line that names a place."""
+"""What can be wrong with a workflow, its inputs or an expression: each error is one line that names a place."""
 
 from __future__ import annotations
 

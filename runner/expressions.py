@@ -78,7 +78,8 @@ def resolve(text: str, contexts: Mapping[str, Value], *, hash_files: HashFiles |
     made = []
     for span in split(text):
         try:
-            made.append(to_text(evaluate(span.text, contexts, hash_files=hash_files)) if span.is_expression else span.text)
+            value = evaluate(span.text, contexts, hash_files=hash_files) if span.is_expression else span.text
+            made.append(to_text(value))
         except ExpressionError as error:
             raise ExpressionError(error.stage, error.message, span.start + error.position) from None
     return "".join(made)
@@ -106,7 +107,9 @@ def resolve_with_status(
 ) -> str:
     """`text` with its expressions replaced, where status functions are allowed."""
     return "".join(
-        to_text(evaluate(span.text, contexts, status=status, hash_files=hash_files)) if span.is_expression else span.text
+        to_text(evaluate(span.text, contexts, status=status, hash_files=hash_files))
+        if span.is_expression
+        else span.text
         for span in split(text)
     )
 

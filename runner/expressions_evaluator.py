@@ -16,6 +16,7 @@ from clockmesh.runner.expressions_values import (
     fold,
     greater,
     is_primitive,
+    kind_of,
     lookup,
     to_number,
     to_text,
@@ -119,9 +120,8 @@ class Evaluator:
         for condition, result in zip(node.arguments[:-1:2], node.arguments[1:-1:2], strict=True):
             chosen = self.value(condition)
             if not isinstance(chosen, bool):
-                raise ExpressionError(
-                    Stage.EVALUATION, f"a condition of `case` is {to_json(chosen, Budget(60))}, not a boolean", node.position
-                )
+                message = f"a condition of `case` must be a boolean, not {kind_of(chosen)}"
+                raise ExpressionError(Stage.EVALUATION, message, node.position)
             if chosen:
                 return self.value(result)
         return self.value(node.arguments[-1])

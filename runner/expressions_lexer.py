@@ -36,11 +36,11 @@ class Token:
     text: str
     """As written; of an operator, its spelling."""
     position: int
-    value: None | bool | float | str = None
+    value: bool | float | str | None = None
     """Of numbers, strings and constants."""
 
 
-CONSTANTS: dict[str, None | bool | float] = {
+CONSTANTS: dict[str, bool | float | None] = {
     "null": None,
     "true": True,
     "false": False,

@@ -22,7 +22,7 @@ MAX_NESTING = 100
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    value: None | bool | float | str
+    value: bool | float | str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-Value: TypeAlias = "None | bool | int | float | str | Sequence[Value] | Mapping[str, Value]"
+Value: TypeAlias = "bool | int | float | str | Sequence[Value] | Mapping[str, Value] | None"
 
 
 class FilteredArray(list[Value]):
@@ -59,6 +59,19 @@ def number_text(number: float) -> str:
 
 def is_primitive(value: Value) -> bool:
     return value is None or isinstance(value, bool | int | float | str)
+
+
+def kind_of(value: Value) -> str:
+    """The kind's name, for errors."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, int | float):
+        return "a number"
+    if isinstance(value, str):
+        return "a text"
+    return "an object" if isinstance(value, Mapping) else "an array"
 
 
 def to_number(value: Value) -> float:
