@@ -11,11 +11,11 @@ PeerId = NewType("PeerId", bytes)
 """A peer: its 32-byte Ed25519 public key. `peer_text` gives libp2p's spelling."""
 
 MeshId = NewType("MeshId", bytes)
-"""32 bytes: SHA-256 over the founder's key and a nonce (see `events.mesh_id`)."""
+"""32 bytes: SHA-256 over the founder's key and a nonce (see `naming.mesh_id`)."""
 
 NodeHash = NewType("NodeHash", bytes)
 RunId = NewType("RunId", bytes)
-"""The run's origin, 32 bytes (see `events.run_id`)."""
+"""The run's origin, 32 bytes (see `naming.run_id`)."""
 
 BlobHash = NewType("BlobHash", bytes)
 ResultHash = NewType("ResultHash", bytes)

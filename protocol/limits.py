@@ -1,0 +1,98 @@
+"""Bounds on all that comes from a peer, each with its reason. Lengths of text are counted in code points.
+
+They are part of the protocol: what one peer refuses, every peer must refuse, or their clocks part.
+"""
+
+from __future__ import annotations
+
+MAX_INTEGER = 2**63 - 1
+"""What SQLite and most languages hold in a signed integer."""
+
+MAX_FRAME = 256 * 1024
+"""Bytes of one frame without its length. py-libp2p loses gossip messages above 1 MB; this keeps far away."""
+
+MAX_NODE_BYTES = 240 * 1024
+"""A node, signature included; leaves room in a frame for what a message puts around it."""
+
+MAX_BEACON_BYTES = 240 * 1024
+"""A beacon, signature included."""
+
+MAX_PARENTS = 64
+"""Heads that one node names: one for each peer of the largest mesh."""
+
+MAX_EVENTS_PER_NODE = 1000
+"""One commit window holds up to 50 ms of work; more goes into the next node."""
+
+MAX_PEERS = 64
+"""Members of a mesh at a time: it is fully connected."""
+
+MAX_AUTHORS = 1024
+"""Entries of a vector: members of all times, gone ones included. Encoded some 40 KiB, which fits a frame."""
+
+MAX_ARRAY = 4096
+"""Elements of any array. A header may claim millions, and msgpack makes room for them before it reads any."""
+
+MAX_MAP = 1024
+"""Entries of any map (only events of newer versions may hold maps)."""
+
+MAX_NAME = 64
+"""A peer's name: a column of a table that fits a terminal."""
+
+MAX_SLOTS = 1024
+MAX_LABELS = 64
+MAX_LABEL = 128
+MAX_ADDRESSES = 16
+MAX_ADDRESS = 256
+
+MAX_JOBS_PER_PLAN = 1024
+"""Four matrices of 256 legs, GitHub's bound on one."""
+
+MAX_KEY = 512
+"""A job's key; that of a matrix leg names its values."""
+
+MAX_JOB_ID = 256
+MAX_NEEDS = 256
+MAX_MATRIX = 16 * 1024
+"""One leg's values as JSON."""
+
+MAX_TIMEOUT_S = 366 * 24 * 3600
+MAX_TITLE = 256
+"""A workflow's name."""
+
+MAX_PATH = 1024
+MAX_URL = 2048
+MAX_REF = 1024
+MAX_EVENT_NAME = 64
+MAX_INPUTS = 100
+MAX_INPUT = 64 * 1024
+
+MAX_ATTEMPT = 2**31 - 1
+MAX_LEASE_MS = 24 * 3600 * 1000
+MAX_ELECTORATE = 64
+
+MAX_OUTPUTS = 1024
+MAX_OUTPUT_NAME = 256
+MAX_OUTPUT_BYTES = 16 * 1024
+"""Names and values of one job's outputs together, in UTF-8: they travel inside the result."""
+
+MAX_ERROR = 2048
+"""The one line that says why a job failed."""
+
+MAX_REASON = 1024
+"""The one line that says why a request was refused."""
+
+MAX_OVER = 2048
+"""Attempts that one beacon lists in `over`. A voter with as many must not grant above another: a grant that its
+beacon cannot list would break rule 5."""
+
+MAX_CODE = 2**16 - 1
+"""Codes and versions of events."""
+
+CHUNK_BYTES = 128 * 1024
+"""A blob travels, and is checked, in pieces of this size; the last may be shorter."""
+
+MAX_BLOB_BYTES = 256 * 1024 * 1024
+"""2048 chunks, whose manifest of 68 KiB fits one frame."""
+
+MAX_LOG_DATA = 128 * 1024
+"""Bytes of one piece of a streamed log."""
