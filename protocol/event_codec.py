@@ -75,10 +75,17 @@ def read_event(value: object) -> Event:
     of = integer(version, "event version", 1, limits.MAX_CODE)
     kind = _BY_CODE.get(known)
     if kind is None or of != kind.version:
-        return UnknownEvent(known, of, pack(rest))
+        return _keep_unknown(known, of, rest)
     if len(rest) != kind.count:
         raise RemoteError(f"{kind.event.__name__} must have {kind.count} fields")
     return kind.read(rest)
+
+
+def _keep_unknown(code: int, version: int, rest: list[object]) -> UnknownEvent:
+    try:
+        return UnknownEvent(code, version, pack(rest))
+    except LocalError as error:  # nested deeper than msgpack writes
+        raise RemoteError(str(error)) from error
 
 
 def write_description(description: Description) -> list[object]:
