@@ -59,7 +59,7 @@ def _distances(tasks: NDArray[Any], names: NDArray[Any]) -> NDArray[Any]:
     """Differing bits, a row for each task. They fit a byte: 256 would need a digest's exact complement."""
     import numpy as np
 
-    total = np.bitwise_count(tasks[0][:, None] ^ names[0])
+    total: NDArray[Any] = np.bitwise_count(tasks[0][:, None] ^ names[0])
     for word in (1, 2, 3):
         total += np.bitwise_count(tasks[word][:, None] ^ names[word])
     return total
