@@ -53,7 +53,7 @@ class Invitation:
         word = text.strip()
         if not word.startswith(_PREFIX):
             if word.startswith("clockmesh-invite-"):
-                raise RemoteError("the invitation is for another version of clockmesh: use one version on both machines")
+                raise RemoteError("the invitation is for another version of clockmesh: use one version everywhere")
             raise RemoteError(f"not an invitation, which begins with {_PREFIX}: {_REMEDY}")
         data = _decode(word[len(_PREFIX) :])
         body, check = data[:-_CHECK_BYTES], data[-_CHECK_BYTES:]
