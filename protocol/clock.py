@@ -123,7 +123,8 @@ class Clock:
             raise RemoteError("this mesh was founded already")
 
     def _check_place(self, node: Node, parents: list[Node]) -> None:
-        if node.height != 1 + max([parent.height for parent in parents]):
+        top = parents[0].height if len(parents) == 1 else max([parent.height for parent in parents])
+        if node.height != top + 1:
             raise RemoteError("a node's height is not one above its highest parent")
         if len(parents) > 1 and any(low >= high for low, high in zip(node.parents, node.parents[1:], strict=False)):
             raise RemoteError("a node's parents are not sorted, each once")
@@ -214,6 +215,8 @@ class Clock:
     def place_for(self, author: PeerId) -> Place:
         """Where `author`'s next node belongs. Beyond 64 heads the highest are named; the next node names the rest."""
         previous = self.last_of(author)
+        if self.heads == (previous,):  # alone for a while, the common case
+            return Place(len(self._of[author]) + 1, self.heads, previous, self.height + 1)
         parents = set(self.heads)
         if previous is not None:
             parents.add(previous)

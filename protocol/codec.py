@@ -59,12 +59,13 @@ def encode_node(
 ) -> Node:
     """A signed node. `parents` in any order, `previous` among them. LocalError if any peer would refuse it."""
     facts = tuple(events)
-    body = pack(_write_node(key.peer, seq, sorted(parents), previous, height, wall_ms, facts))
+    written = _write_node(key.peer, seq, sorted(parents), previous, height, wall_ms, facts)
+    body = pack(written)
     if len(body) + SIGNATURE_BYTES > limits.MAX_NODE_BYTES:
         raise LocalError(f"a node of {len(body) + SIGNATURE_BYTES} bytes is above {limits.MAX_NODE_BYTES}")
     data = body + key.sign(NODE_DOMAIN + mesh + body)
     try:
-        node = _read_node(unpack(body), data)
+        node = _read_node(written, data)
     except RemoteError as error:
         raise LocalError(str(error)) from error
     if node.events != facts:

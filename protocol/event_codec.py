@@ -71,19 +71,21 @@ def _write_unknown(event: UnknownEvent) -> list[object]:
 def read_event(value: object) -> Event:
     """An event out of msgpack values; RemoteError names the field that is wrong."""
     code, version, *rest = array(value, "event", limits.MAX_ARRAY, 2)
-    known = integer(code, "event code", 1, limits.MAX_CODE)
-    of = integer(version, "event version", 1, limits.MAX_CODE)
-    kind = _BY_CODE.get(known)
-    if kind is None or of != kind.version:
-        return _keep_unknown(known, of, rest)
+    kind = _BY_CODE.get(code) if type(code) is int else None
+    if kind is None or type(version) is not int or version != kind.version:
+        return _keep_unknown(code, version, rest)
     if len(rest) != kind.count:
         raise RemoteError(f"{kind.event.__name__} must have {kind.count} fields")
     return kind.read(rest)
 
 
-def _keep_unknown(code: int, version: int, rest: list[object]) -> UnknownEvent:
+def _keep_unknown(code: object, version: object, rest: list[object]) -> UnknownEvent:
     try:
-        return UnknownEvent(code, version, pack(rest))
+        return UnknownEvent(
+            code=integer(code, "event code", 1, limits.MAX_CODE),
+            version=integer(version, "event version", 1, limits.MAX_CODE),
+            fields=pack(rest),
+        )
     except LocalError as error:  # nested deeper than msgpack writes
         raise RemoteError(str(error)) from error
 
@@ -246,5 +248,5 @@ _KINDS = (
     _Kind(23, 1, ResultProposed, 4, lambda e: [e.run, e.key, e.attempt, write_result(e.result)], _read_proposed),
     _Kind(24, 1, ResultAccepted, 4, lambda e: [e.run, e.key, e.attempt, e.result], _read_accepted),
 )
-_BY_CODE = {kind.code: kind for kind in _KINDS}
+_BY_CODE: dict[int, _Kind] = {kind.code: kind for kind in _KINDS}
 _BY_TYPE = {kind.event: kind for kind in _KINDS}
