@@ -1,0 +1,102 @@
+"""`clockmesh`: reads the command, runs its verb, and ends with the status that DESIGN 8 gives to what happened.
+
+Each verb's code is imported when it is asked for: starting up is most of what a short command does.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+from clockmesh.daemon.cli_arguments import HelpWanted, parse
+from clockmesh.daemon.exits import Exit, Trouble
+from clockmesh.daemon.text import clean
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_WHERE = {
+    "init": "cli_mesh",
+    "invite": "cli_mesh",
+    "join": "cli_mesh",
+    "peers": "cli_mesh",
+    "status": "cli_mesh",
+    "version": "cli_mesh",
+    "submit": "cli_submit",
+    "list": "cli_runs",
+    "show": "cli_runs",
+    "logs": "cli_runs",
+    "wait": "cli_runs",
+    "cancel": "cli_runs",
+    "why": "cli_runs",
+}
+"""The file of each verb; its function there is called VERB_verb."""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """The exit status of the command; never raises."""
+    try:
+        status = _perform(sys.argv[1:] if words is None else words)
+        sys.stdout.flush()
+    except HelpWanted as wanted:
+        return _print_help(str(wanted))
+    except Trouble as trouble:
+        _complain(trouble)
+        return trouble.exit
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        return _reader_left()
+    except Exception as error:  # The last border: a defect of ours ends in one line and a status too.
+        return _defect(error)
+    return status
+
+
+def _perform(words: Sequence[str]) -> int:
+    asked = parse(words, os.environ)
+    module = import_module(f"clockmesh.daemon.{_WHERE[asked.verb.name]}")
+    status = getattr(module, f"{asked.verb.name}_verb")(asked)
+    assert isinstance(status, int)
+    return status
+
+
+def _print_help(text: str) -> int:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        return _reader_left()
+    return Exit.OK
+
+
+def _complain(trouble: Trouble) -> None:
+    """One line. What has its place in a file begins with it, as compilers do, so that editors can jump there."""
+    prefix = "" if trouble.place else "clockmesh: "
+    _tell(prefix + clean(" ".join(trouble.message.splitlines())))
+
+
+def _defect(error: Exception) -> int:
+    if os.environ.get("CLOCKMESH_DEBUG"):
+        import traceback
+
+        traceback.print_exc()
+    _tell(f"clockmesh: a defect: {type(error).__name__}: {clean(str(error))}; CLOCKMESH_DEBUG=1 shows where")
+    return Exit.INTERNAL
+
+
+def _tell(line: str) -> None:
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        return  # Nobody reads it; the exit status still says it.
+
+
+def _reader_left() -> int:
+    """`clockmesh ... | head`: silence what Python would say at its exit, and end as a program that SIGPIPE ended."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141
+
+
+if __name__ == "__main__":
+    sys.exit(main())

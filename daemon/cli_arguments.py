@@ -1,0 +1,300 @@
+"""From the words that were typed to a verb and its options. One parser is built, that of the verb in question."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import re
+import sys
+
+from clockmesh.daemon.exits import Exit, Trouble
+from clockmesh.daemon.routes import VERBS, Verb, spelled
+from clockmesh.daemon.text import PLAIN_WIDTH, terminal_width
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_GENERAL = {
+    "--home DIR": "the peer's home (default: $CLOCKMESH_HOME, else $XDG_STATE_HOME/clockmesh)",
+    "--json": "print JSON",
+}
+_EXITS = (
+    "exit status: 0 ok, 1 the run failed, 2 wrong usage or input, 3 not found, 4 no daemon\n"
+    "answers, 5 not allowed, 6 conflict, 7 busy, 8 the run was cancelled, 70 internal,\n"
+    "78 configuration, 124 timed out"
+)
+
+
+class HelpWanted(Exception):
+    """Somebody asked for help: this text, on standard output."""
+
+
+class Asked:
+    """One command as it was typed."""
+
+    def __init__(self, verb: Verb, options: argparse.Namespace, environment: Mapping[str, str]) -> None:
+        self.verb = verb
+        self.options = options
+        self.json: bool = options.json
+        chosen: str | None = options.home
+        self.home = os.path.abspath(os.path.expanduser(chosen)) if chosen else default_home(environment)
+        self._suffix = f" --home {_shell_word(chosen)}" if chosen else ""
+
+    def command(self, words: str) -> str:
+        """What to type next, for the same home."""
+        return f"clockmesh {words}{self._suffix}"
+
+
+def default_home(environment: Mapping[str, str]) -> str:
+    """As `home.default_home`, without its imports."""
+    if chosen := environment.get("CLOCKMESH_HOME"):
+        return os.path.abspath(os.path.expanduser(chosen))
+    state = environment.get("XDG_STATE_HOME") or os.path.join(environment.get("HOME") or "~", ".local/state")
+    return os.path.join(os.path.abspath(os.path.expanduser(state)), "clockmesh")
+
+
+def parse(words: Sequence[str], environment: Mapping[str, str]) -> Asked:
+    """The command; HelpWanted, or Trouble (USAGE) in one line."""
+    verb, rest = _split(list(words))
+    parser = _Parser(
+        prog=f"clockmesh {verb.words}",
+        description=f"{verb.help[0].upper()}{verb.help[1:]}.",
+        epilog=f"example:\n  {verb.example}",
+        formatter_class=_Layout,
+        add_help=False,
+        allow_abbrev=False,
+    )
+    _OPTIONS.get(verb.name, _none)(parser)
+    parser.add_argument("--home", metavar="DIR", help=_GENERAL["--home DIR"])
+    parser.add_argument("--json", action="store_true", help=_GENERAL["--json"])
+    parser.add_argument("-h", "--help", action=_Help, nargs=0, help="print this and exit")
+    options = parser.parse_args(rest)
+    if options.home == "":
+        parser.error("argument --home: the directory's name is empty")
+    return Asked(verb, options, environment)
+
+
+def _split(words: list[str]) -> tuple[Verb, list[str]]:
+    """The verb, and all other words in their order: --home and --json may stand before it."""
+    general: list[str] = []
+    said: list[str] = []
+    while words:
+        word = words.pop(0)
+        if word == "--home":
+            general += [word, *words[:1]]
+            del words[:1]
+        elif word == "--json" or word.startswith("--home="):
+            general.append(word)
+        elif word in ("-h", "--help") or (word == "help" and not said):
+            raise HelpWanted(_help_on(said + [word for word in words if not word.startswith("-")]))
+        elif word in ("-V", "--version") and not said:
+            words.insert(0, "version")
+        elif word.startswith("-"):
+            raise _usage(f"{word} must come after the verb, or does not exist; see `clockmesh --help`")
+        else:
+            said.append(word)
+            if verb := spelled(" ".join(said)):
+                return verb, general + words
+            if not _beginning_with(said):
+                raise _unknown(said)
+    if not said:
+        raise HelpWanted(_overview())
+    verbs = ", ".join(verb.words.removeprefix(said[0]).strip() for verb in _beginning_with(said))
+    raise _usage(f"`clockmesh {said[0]}` needs one of: {verbs}; see `clockmesh {said[0]} --help`")
+
+
+def _beginning_with(said: list[str]) -> list[Verb]:
+    return [verb for verb in VERBS if verb.words.split()[: len(said)] == said]
+
+
+def _unknown(said: list[str]) -> Trouble:
+    from difflib import get_close_matches
+
+    spellings = [verb.words for verb in VERBS if verb.words] + ["run", "peer"]
+    last_words = {verb.words.split()[-1]: verb.words for verb in VERBS if verb.words}
+    typed = " ".join(said)
+    close = [last_words[typed]] if typed in last_words else get_close_matches(typed, spellings, 1)
+    hint = f"did you mean `clockmesh {close[0]}`?" if close else "see `clockmesh --help`"
+    return _usage(f"there is no verb '{typed}'; {hint}")
+
+
+def _help_on(said: list[str]) -> str:
+    """The help of as many words as name something."""
+    while said:
+        if verb := spelled(" ".join(said)):
+            try:
+                parse([*verb.words.split(), "--help"], {})
+            except HelpWanted as wanted:
+                return str(wanted)
+        if verbs := _beginning_with(said):
+            return f"usage: clockmesh {' '.join(said)} VERB ...\n\n{_listed(verbs)}\n\n{_more()}"
+        said = said[:-1]
+    return _overview()
+
+
+def _overview() -> str:
+    verbs = [verb for verb in VERBS if verb.words]
+    general = "\n".join(f"  {option:<12} {text}" for option, text in _GENERAL.items())
+    return (
+        "usage: clockmesh VERB ...\n\nGitHub Actions workflows on a handful of your own machines.\n\n"
+        f"{_listed(verbs)}\n\nwith every verb, before or after it:\n{general}\n\n{_more()}\n\n{_EXITS}"
+    )
+
+
+def _more() -> str:
+    return "`clockmesh VERB --help` tells the rest, with an example."
+
+
+def _listed(verbs: Sequence[Verb]) -> str:
+    return "\n".join(f"  {verb.words:<12} {verb.help}" for verb in verbs)
+
+
+# ---- the options of each verb ----
+
+
+def _none(_: argparse.ArgumentParser) -> None:
+    pass
+
+
+def _init(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--name", help="what the mesh calls this peer (default: the host's name)")
+    parser.add_argument("--slots", type=_slots, metavar="N", help="jobs at a time (default: its cores); 0: votes only")
+
+
+def _join(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("line", metavar="LINE", help="what `clockmesh invite` printed; - reads it from standard input")
+    _init(parser)
+
+
+def _invite(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--ttl", type=_seconds, default=3600.0, metavar="TIME",
+                        help="how long the line is good: 90s, 30m, 2h, 1d (default: 1h)")
+
+
+def _submit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="the workflow; with --remote, its path in that repository")
+    parser.add_argument("-f", "--follow", action="store_true", help="print what happens until the end; exit as the run")
+    parser.add_argument("--force", action="store_true", help="take a workflow without the tag p2p-workflow")
+    parser.add_argument("--guard", choices=("quorum", "lease"),
+                        help="quorum: never two starts; lease: in any partition (default: quorum from 3 peers on)")
+    parser.add_argument("-i", "--input", dest="inputs", action="append", type=_pair, default=[], metavar="KEY=VALUE",
+                        help="an input of workflow_dispatch; once for each")
+    parser.add_argument("--priority", type=_finite, default=5.0, metavar="P",
+                        help="1 critical ... 6 and more very low (default: 5)")
+    parser.add_argument("--remote", metavar="URL", help="take the repository from this git URL")
+    parser.add_argument("--ref", metavar="R", help="its branch, tag or commit (default: its default branch)")
+
+
+def _list(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-n", "--limit", type=_whole, metavar="N", help="the newest N only (0: all)")
+
+
+def _run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", type=_run_id, help="the run's id, or its first digits (4 or more)")
+
+
+def _logs(parser: argparse.ArgumentParser) -> None:
+    _run(parser)
+    parser.add_argument("-f", "--follow", action="store_true", help="go on with new lines until the run ends")
+    parser.add_argument("--job", metavar="KEY", help="of this job only, as `run show` spells it: 'build (a, 1)'")
+
+
+def _wait(parser: argparse.ArgumentParser) -> None:
+    _run(parser)
+    parser.add_argument("--timeout", type=_seconds, metavar="TIME", help="give up after so long (30m), with exit 124")
+
+
+_OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
+    "init": _init,
+    "invite": _invite,
+    "join": _join,
+    "submit": _submit,
+    "list": _list,
+    "show": _run,
+    "logs": _logs,
+    "wait": _wait,
+    "cancel": _run,
+    "why": _run,
+}
+
+
+# ---- what an option's text means ----
+
+
+def _finite(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number")
+    return number
+
+
+def _whole(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,6}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
+def _slots(text: str) -> int:
+    if (slots := _whole(text)) > 256:
+        raise argparse.ArgumentTypeError(f"{text} is more than 256")
+    return slots
+
+
+def _seconds(text: str) -> float:
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*([smhd]?)", text)
+    if not match or float(match[1]) <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 90s, 30m, 2h or 1d")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+    return key.strip(), value
+
+
+def _run_id(text: str) -> str:
+    if not text.strip() or "/" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a run's id")
+    return text.strip().lower()
+
+
+# ---- argparse, in our words ----
+
+
+class _Layout(argparse.RawDescriptionHelpFormatter):
+    """Knows its width without the imports that argparse would make to ask for it, once for every argument."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26, width=_width())
+
+
+def _width() -> int:
+    return min(terminal_width(sys.stdout), 100) if sys.stdout is not None else PLAIN_WIDTH
+
+
+class _Help(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        raise HelpWanted(parser.format_help().rstrip())
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:  # type: ignore[override]  # raises as the original exits: never returns
+        raise _usage(f"{message}; see `{self.prog} --help`")
+
+
+def _usage(message: str) -> Trouble:
+    return Trouble(Exit.USAGE, "usage", message)
+
+
+def _shell_word(text: str) -> str:
+    import shlex
+
+    return shlex.quote(text)

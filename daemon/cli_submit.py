@@ -1,0 +1,132 @@
+"""The verb `run submit`: reads the file, sends it, sends the work tree too where the workflow checks it out."""
+
+from __future__ import annotations
+
+import base64
+import os
+
+from clockmesh.daemon.cli_follow import follow
+from clockmesh.daemon.cli_output import print_json, say
+from clockmesh.daemon.client import Client
+from clockmesh.daemon.exits import Exit, Trouble
+from clockmesh.daemon.text import RUN_DIGITS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from clockmesh.daemon.cli_arguments import Asked
+
+MAX_WORKFLOW_BYTES = 1 << 20
+
+
+def submit_verb(asked: Asked) -> int:
+    body = _order(asked)
+    client = Client(asked.home)
+    told = _send(client, asked, body)
+    run = str(told["run"])
+    if asked.json:
+        print_json(told)
+    if asked.options.follow:
+        return follow(client, run, asked)
+    if not asked.json:
+        say(f"run {run[:RUN_DIGITS]} submitted; see it run: {asked.command(f'run logs {run[:RUN_DIGITS]} -f')}")
+    return Exit.OK
+
+
+def _order(asked: Asked) -> dict[str, Any]:
+    """The request's body; everything that can be wrong on this side is found before the daemon is asked."""
+    options = asked.options
+    order: dict[str, Any] = {
+        "inputs": _inputs(options.inputs),
+        "priority": options.priority,
+        "guard": options.guard,
+        "force": options.force,
+    }
+    if options.remote is None:
+        if options.ref is not None:
+            raise Trouble(Exit.USAGE, "usage", "--ref names a branch of --remote URL, which is missing")
+        content = read_workflow_file(options.file)
+        order["workflow_b64"] = base64.b64encode(content).decode("ascii")
+        order["path"] = path_in_repository(options.file)
+    else:
+        if not options.remote.strip():
+            raise Trouble(Exit.USAGE, "usage", "--remote: the URL is empty")
+        order["path"] = _path_in_remote(options.file)
+        order["remote"] = {"url": options.remote, "ref": options.ref or ""}
+    return order
+
+
+def _inputs(pairs: list[tuple[str, str]]) -> dict[str, str]:
+    inputs: dict[str, str] = {}
+    for key, value in pairs:
+        if key in inputs:
+            raise Trouble(Exit.USAGE, "usage", f"--input {key} is given twice")
+        inputs[key] = value
+    return inputs
+
+
+def read_workflow_file(file: str) -> bytes:
+    """The file's bytes; Trouble (USAGE), beginning with the file as it was typed, where there are none to send."""
+    try:
+        with open(file, "rb") as stream:
+            content = stream.read(MAX_WORKFLOW_BYTES + 1)
+    except FileNotFoundError:
+        raise _bad_file(file, "no such file") from None
+    except IsADirectoryError:
+        raise _bad_file(file, "a directory; name the workflow file in it") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise _bad_file(file, f"cannot be read: {reason}") from None
+    if len(content) > MAX_WORKFLOW_BYTES:
+        raise _bad_file(file, f"larger than {MAX_WORKFLOW_BYTES >> 20} MiB, so hardly a workflow")
+    return content
+
+
+def _bad_file(file: str, what: str) -> Trouble:
+    return Trouble(Exit.USAGE, "bad_file", f"{file}: {what}", {"file": file})
+
+
+def path_in_repository(file: str) -> str:
+    """How the workflow's repository knows the file: below its git work tree, else from `.github` on, else its name."""
+    whole = os.path.realpath(file)
+    folder = os.path.dirname(whole)
+    while True:
+        if os.path.exists(os.path.join(folder, ".git")):
+            return os.path.relpath(whole, folder)
+        parent = os.path.dirname(folder)
+        if parent == folder:
+            break
+        folder = parent
+    before, found, name = whole.rpartition("/.github/workflows/")
+    return f".github/workflows/{name}" if found and before else os.path.basename(whole)
+
+
+def _path_in_remote(path: str) -> str:
+    normal = os.path.normpath(path)
+    if os.path.isabs(normal) or normal.split("/")[0] in ("..", "."):
+        raise _bad_file(path, "with --remote, FILE is the workflow's path inside that repository")
+    return normal
+
+
+def _send(client: Client, asked: Asked, body: dict[str, Any]) -> dict[str, Any]:
+    """Submit; where the daemon wants the work tree, make its snapshot, upload that and submit again."""
+    try:
+        return _submitted(client, asked, body)
+    except Trouble as trouble:
+        if trouble.code != "needs_snapshot":
+            raise
+    from clockmesh.daemon.cli_snapshot import upload_snapshot
+
+    body["snapshot"] = upload_snapshot(client, asked.options.file)
+    return _submitted(client, asked, body)
+
+
+def _submitted(client: Client, asked: Asked, body: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return client.post("/v1/runs", body)
+    except Trouble as trouble:
+        if trouble.place.get("file") == body["path"] and asked.options.remote is None:
+            message = asked.options.file + trouble.message.removeprefix(body["path"])
+            raise Trouble(trouble.exit, trouble.code, message, trouble.place) from None
+        raise

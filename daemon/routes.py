@@ -1,0 +1,89 @@
+"""The one table of verbs: what the control API answers and what the command offers, each line both.
+
+The server takes its handlers by `name` (see `handlers`), the command its help and examples. Imported by every run of
+the command, so this is data and nothing else.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Verb:
+    """One thing that can be asked for."""
+
+    __slots__ = ("example", "help", "method", "name", "path", "words")
+
+    def __init__(self, name: str, method: str, path: str, help_: str, words: str = "", example: str = "") -> None:
+        self.name = name
+        """What the handlers know it by."""
+        self.method = method
+        """'' for what the command does without asking the daemon."""
+        self.path = path
+        """`{run}` stands for a run's id or a prefix of it."""
+        self.help = help_
+        self.words = words
+        """How the command spells it: `run submit`; '' for what only programs ask for."""
+        self.example = example
+
+
+VERBS = (
+    Verb("init", "POST", "/v1/init", "found a mesh with this peer as its first",
+         "init", "clockmesh init --name alpha"),
+    Verb("invite", "POST", "/v1/invitations", "print a line that lets one machine join",
+         "invite", "clockmesh invite --ttl 30m"),
+    Verb("join", "POST", "/v1/join", "join a mesh by the line that `invite` printed there",
+         "join", "clockmesh join clockmesh-invite-1-... --name beta"),
+    Verb("submit", "POST", "/v1/runs", "submit a workflow file",
+         "run submit", "clockmesh run submit .github/workflows/scrape.yml --follow"),
+    Verb("list", "GET", "/v1/runs", "list the runs, newest first",
+         "run list", "clockmesh run list --limit 5"),
+    Verb("show", "GET", "/v1/runs/{run}", "show a run's jobs, their peers and outputs",
+         "run show", "clockmesh run show 3f9a1c"),
+    Verb("logs", "GET", "/v1/runs/{run}/logs", "print the log of a run's jobs, from whichever peer has it",
+         "run logs", "clockmesh run logs 3f9a1c --job build -f"),
+    Verb("wait", "GET", "/v1/runs/{run}/wait", "wait for a run's end; exits as the run did",
+         "run wait", "clockmesh run wait 3f9a1c --timeout 600"),
+    Verb("cancel", "POST", "/v1/runs/{run}/cancel", "ask for a run's end",
+         "run cancel", "clockmesh run cancel 3f9a1c"),
+    Verb("peers", "GET", "/v1/peers", "list the peers of the mesh",
+         "peer list", "clockmesh peer list"),
+    Verb("status", "GET", "/v1/status", "show this peer, its mesh and its clock",
+         "status", "clockmesh status --json"),
+    Verb("why", "GET", "/v1/runs/{run}/why", "tell why a run is where it is",
+         "why", "clockmesh why 3f9a1c"),
+    Verb("version", "", "", "print the version",
+         "version", "clockmesh version"),
+    Verb("events", "GET", "/v1/runs/{run}/events", "follow a run's changes and log lines until its end"),
+    Verb("put_blob", "PUT", "/v1/blobs", "store content under its hash"),
+)
+
+
+def spelled(words: str) -> Verb | None:
+    """The verb that the command spells so."""
+    return next((verb for verb in VERBS if verb.words == words), None)
+
+
+def find(method: str, path: str) -> tuple[Verb, str] | None:
+    """The verb asked for, and its run ('' where it has none); None when nothing is there."""
+    for verb, run in _at(path):
+        if verb.method == method:
+            return verb, run
+    return None
+
+
+def methods_at(path: str) -> list[str]:
+    """What may be asked at this path; empty when there is no such path."""
+    return sorted({verb.method for verb, _ in _at(path)})
+
+
+def _at(path: str) -> Iterator[tuple[Verb, str]]:
+    parts = path.split("/")
+    for verb in VERBS:
+        pattern = verb.path.split("/")
+        if not verb.path or len(pattern) != len(parts):
+            continue
+        if all(want in ("{run}", part) and part for want, part in zip(pattern[1:], parts[1:], strict=True)):
+            yield verb, next((part for want, part in zip(pattern, parts, strict=True) if want == "{run}"), "")

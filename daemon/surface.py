@@ -1,0 +1,137 @@
+"""What a peer shows of its mesh, as JSON: pure functions from the coordinator's views to the published shapes.
+
+Keys are only ever added. What is said of a run comes out of the clock alone, so it reads the same on every peer that
+has the same nodes: nothing here depends on who reads. Peers are called by name, hashes are in hexadecimal, times are
+ISO 8601 in UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+
+from clockmesh.coordinator.view import JobView, RunView
+from clockmesh.protocol.ids import MeshId, NodeHash, PeerId, RunId
+
+Name = Callable[[PeerId], str]
+Json = dict[str, object]
+
+VERSION = 1
+"""`v` of every object that a command prints."""
+
+
+class Described(Protocol):
+    """One member of the mesh, as `service.PeerStatus` tells it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def is_self(self) -> bool: ...
+    @property
+    def live(self) -> bool: ...
+    @property
+    def slots(self) -> int: ...
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+
+
+def submitted_json(run: RunId) -> Json:
+    return {"v": VERSION, "run": run.hex()}
+
+
+def run_json(view: RunView, name: Name) -> Json:
+    """`run show`: all there is to say of a run."""
+    return {
+        "v": VERSION,
+        **_head(view, name),
+        "path": view.path,
+        "guard": view.guard.value,
+        "error": view.error,
+        "jobs": [job_json(job, name) for job in view.jobs],
+    }
+
+
+def job_json(job: JobView, name: Name) -> Json:
+    return {
+        "key": job.key,
+        "status": job.status.value,
+        "conclusion": job.conclusion.value if job.conclusion else None,
+        "peer": name(job.peer) if job.peer else None,
+        "attempt": job.attempt,
+        "outputs": dict(job.outputs),
+        "error": job.error,
+        "started_at": iso(job.started_ms),
+        "finished_at": iso(job.finished_ms),
+    }
+
+
+def runs_json(views: Iterable[RunView], name: Name, total: int) -> Json:
+    """`run list`, in the order given; `total` runs are known."""
+    runs = []
+    for view in views:
+        peers = {name(job.peer) for job in view.jobs if job.peer}
+        runs.append({**_head(view, name), "peers": sorted(peers)})
+    return {"v": VERSION, "runs": runs, "total": total}
+
+
+def _head(view: RunView, name: Name) -> Json:
+    return {
+        "run": view.run.hex(),
+        "name": view.name,
+        "status": view.status.value,
+        "conclusion": view.conclusion.value if view.conclusion else None,
+        "priority": view.priority,
+        "submitted_by": name(view.submitted_by),
+        "submitted_at": iso(view.submitted_ms),
+    }
+
+
+def peers_json(peers: Sequence[Described]) -> Json:
+    """`peer list`; which of them is `self` and who is `live` is as the asked peer sees it."""
+    return {
+        "v": VERSION,
+        "peers": [
+            {
+                "id": peer.id,
+                "name": peer.name,
+                "self": peer.is_self,
+                "live": peer.live,
+                "slots": peer.slots,
+                "labels": list(peer.labels),
+            }
+            for peer in peers
+        ],
+    }
+
+
+def status_json(name: str | None, mesh: MeshId | None, heads: Sequence[NodeHash], nodes: int) -> Json:
+    """`status`; without a mesh there is no name, no head and no node."""
+    return {
+        "v": VERSION,
+        "peer": name,
+        "mesh": mesh.hex() if mesh else None,
+        "heads": [head.hex() for head in heads],
+        "nodes": nodes,
+    }
+
+
+def log_json(job: str, record: Mapping[str, object]) -> Json:
+    """One line of a job's log, as its runner wrote it."""
+    written = record.get("t")
+    return {
+        "job": job,
+        "time": iso(written if isinstance(written, int) else 0),
+        "step": str(record.get("step", "")),
+        "text": str(record.get("text", "")),
+    }
+
+
+def iso(milliseconds: int) -> str | None:
+    """`2026-01-02T03:04:05.678Z`; None for 0, and for what no calendar has (a stranger wrote it)."""
+    if not 0 < milliseconds < 253_402_300_800_000:
+        return None
+    moment = datetime.fromtimestamp(milliseconds // 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
