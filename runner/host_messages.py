@@ -71,7 +71,12 @@ class Forget:
     ref: AttemptRef
 
 
-Command = Hello | Start | Extend | Stop | Kill | Forget
+@dataclass(frozen=True, slots=True)
+class QuitIfIdle:
+    """From a daemon that stops in order: the host ends itself now, unless a job runs."""
+
+
+Command = Hello | Start | Extend | Stop | Kill | Forget | QuitIfIdle
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +129,8 @@ def pack_command(command: Command) -> bytes:
             return _frame({"do": "kill", **_ref_to_map(ref)})
         case Forget(ref):
             return _frame({"do": "forget", **_ref_to_map(ref)})
+        case QuitIfIdle():
+            return _frame({"do": "quit_if_idle"})
 
 
 def command_from_map(fields: Mapping[str, Any]) -> Command:
@@ -142,6 +149,8 @@ def command_from_map(fields: Mapping[str, Any]) -> Command:
                 return Kill(_ref_from_map(fields))
             case "forget":
                 return Forget(_ref_from_map(fields))
+            case "quit_if_idle":
+                return QuitIfIdle()
             case other:
                 raise BadFrame(f"unknown command {other!r}")
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -1,0 +1,134 @@
+"""The files through which a step speaks: GITHUB_OUTPUT, GITHUB_ENV, GITHUB_PATH, GITHUB_STATE, GITHUB_STEP_SUMMARY.
+
+Format and error texts are those of `actions/runner` (FileCommandManager).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+Found = TypeVar("Found")
+
+MAX_FILE_BYTES = 8 * 1024 * 1024
+"""Of one such file; outputs are bounded far lower, this only keeps a runaway step from filling memory."""
+
+_KINDS = ("output", "env", "path", "state", "step_summary")
+_BLOCKED = ("NODE_OPTIONS",)
+"""Not to be set for later steps: what runs a process's first code is not a file's to choose."""
+_RESERVED = ("GITHUB_", "RUNNER_")
+"""Set anew for each step, so a value from GITHUB_ENV never shows."""
+
+
+class CommandFileError(Exception):
+    """A file does not hold what it must; the step fails. `str()` is the runner's text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a step wrote. `errors` are for the log; `failed` says that the step fails by them."""
+
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    paths: tuple[str, ...] = ()
+    """In the order written: the last comes first in PATH."""
+    errors: tuple[str, ...] = ()
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CommandFiles:
+    """Fresh files for one step."""
+
+    paths: Mapping[str, Path]
+
+    def env(self) -> dict[str, str]:
+        """GITHUB_OUTPUT and the others."""
+        return {f"GITHUB_{kind.upper()}": str(path) for kind, path in self.paths.items()}
+
+    def read(self) -> Said:
+        """All files that can be read count, also when another is malformed, as in the official runner."""
+        errors: list[str] = []
+        outputs = dict(self._pairs("output", errors))
+        env = dict(self._pairs("env", errors))
+        paths = _or_error("path", errors, lambda: _lines(self._text("path")), ())
+        failed = bool(errors)
+        for name in [name for name in env if name.upper() in _BLOCKED]:
+            del env[name]
+            errors.append(f"Can't store {name.upper()} output parameter using '$GITHUB_ENV' command.")
+        env = {name: value for name, value in env.items() if not name.upper().startswith(_RESERVED)}
+        return Said(outputs, env, paths, tuple(errors), failed)
+
+    def _pairs(self, kind: str, errors: list[str]) -> list[tuple[str, str]]:
+        return _or_error(kind, errors, lambda: parse_pairs(self._text(kind)), [])
+
+    def _text(self, kind: str) -> str:
+        try:
+            with self.paths[kind].open("rb") as file:
+                data = file.read(MAX_FILE_BYTES + 1)
+        except FileNotFoundError:
+            return ""  # a step may remove it
+        except OSError as error:
+            raise CommandFileError(f"The file cannot be read: {error.strerror}") from error
+        if len(data) > MAX_FILE_BYTES:
+            raise CommandFileError(f"The file is larger than {MAX_FILE_BYTES // (1024 * 1024)} MiB.")
+        return data.decode("utf-8-sig", errors="replace")
+
+
+def new_files(folder: Path) -> CommandFiles:
+    """Empty files with names that were not used before."""
+    folder.mkdir(parents=True, exist_ok=True)
+    suffix = secrets.token_hex(8)
+    paths = {kind: folder / f"{kind}_{suffix}" for kind in _KINDS}
+    for path in paths.values():
+        path.touch(mode=0o600)
+    return CommandFiles(paths)
+
+
+def parse_pairs(text: str) -> list[tuple[str, str]]:
+    """`name=value` lines and `name<<DELIMITER` blocks, in order; CommandFileError at the first that is neither."""
+    pairs = []
+    rest = iter(text.removesuffix("\n").split("\n"))
+    for line in rest:
+        if not line:
+            continue
+        equals, block = line.find("="), line.find("<<")
+        if equals >= 0 and (block < 0 or equals < block):
+            name, _, value = line.partition("=")
+            if not name:
+                raise CommandFileError(f"Invalid format '{line}'. Name must not be empty")
+        elif block >= 0:
+            name, _, delimiter = line.partition("<<")
+            if not name or not delimiter:
+                raise CommandFileError(
+                    f"Invalid format '{line}'. Name must not be empty and delimiter must not be empty"
+                )
+            value = _block(rest, delimiter)
+        else:
+            raise CommandFileError(f"Invalid format '{line}'")
+        pairs.append((name, value))
+    return pairs
+
+
+def _block(rest: Iterator[str], delimiter: str) -> str:
+    value: list[str] = []
+    for line in rest:
+        if line == delimiter:
+            return "\n".join(value)
+        value.append(line)
+    raise CommandFileError(f"Invalid value. Matching delimiter not found '{delimiter}'")
+
+
+def _lines(text: str) -> tuple[str, ...]:
+    return tuple(line for line in text.splitlines() if line)
+
+
+def _or_error(kind: str, errors: list[str], read: Callable[[], Found], otherwise: Found) -> Found:
+    try:
+        return read()
+    except CommandFileError as error:
+        errors += [f"Unable to process file command '{kind}' successfully.", str(error)]
+        return otherwise

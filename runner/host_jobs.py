@@ -1,0 +1,312 @@
+"""The jobs of a runner host: each runs under its deadline D, and is remembered until the daemon says `forget`.
+
+The host starts, stops and ends jobs here; what a job does is `job.lead`'s affair, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgpack
+
+from clockmesh.protocol.codec import decode_result
+from clockmesh.protocol.errors import ProtocolError
+from clockmesh.protocol.ids import AttemptRef
+from clockmesh.runner.files import write_whole
+from clockmesh.runner.host_messages import Ended, KnownJob, Report, Started
+from clockmesh.runner.keeper import KILL, STOP, run_keeper
+from clockmesh.runner.proctree import (
+    all_processes,
+    boot_id,
+    descendants,
+    end,
+    end_session,
+    end_tree,
+    look_up,
+    marked,
+)
+from clockmesh.runner.spec import JobSpec, job_dir, spec_from_map, spec_to_map
+
+DEADLINE = "deadline"
+"""Why an attempt has no result when its D had passed."""
+
+Lead = Callable[[JobSpec, Path, str], None]
+"""Runs the job of a spec in a directory with this mark: in the process it is called in, to the end."""
+
+
+def boottime() -> float:
+    """Seconds of CLOCK_BOOTTIME: counts suspended time, so a D that passed during a suspend has passed."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@dataclass(slots=True)
+class _Running:
+    spec: JobSpec
+    folder: Path
+    deadline: float
+    mark: str
+    keeper: int
+    control: socket.socket
+    said: bytes = b""
+    leader: int = 0
+    killed: str = ""
+    """Why the host ended it; '' while it may run."""
+    orphaned: bool = False
+    """Its keeper died before it: the host itself ends what is left."""
+
+
+class Jobs:
+    """What runs and what has ended. Single-threaded; `tick` must be called at least every 0.1 s while `running`."""
+
+    def __init__(self, home: Path, mark: str, lead: Lead, report: Callable[[Report], None]) -> None:
+        self._home = home
+        self._mark = mark
+        self._lead = lead
+        self._report = report
+        self._running: dict[AttemptRef, _Running] = {}
+        self._ended: dict[AttemptRef, Ended] = {}
+
+    @property
+    def running(self) -> bool:
+        return bool(self._running)
+
+    def known(self) -> list[KnownJob]:
+        runs = [KnownJob(ref, job.deadline, ended=False) for ref, job in self._running.items()]
+        return runs + [KnownJob(ref, 0.0, ended=True) for ref in self._ended]
+
+    def ended(self) -> list[Ended]:
+        return list(self._ended.values())
+
+    def next_deadline(self) -> float | None:
+        return min((job.deadline for job in self._running.values() if not job.killed), default=None)
+
+    def controls(self) -> Iterator[socket.socket]:
+        """What to wait on: each is readable when `hear` should be called with it."""
+        return (job.control for job in self._running.values() if not job.orphaned)
+
+    def start(self, spec: JobSpec, deadline: float) -> None:
+        """Start the attempt, unless it is known already or its D has passed. Never raises for what it names."""
+        ref = spec.ref
+        if ref in self._running:
+            self.extend(ref, deadline)
+            if self._running[ref].leader:
+                self._report(Started(ref, self._running[ref].leader))
+        elif ref in self._ended:
+            self._report(self._ended[ref])
+        elif deadline <= boottime():
+            self._finish(ref, Ended(ref, None, DEADLINE))
+        else:
+            try:
+                self._running[ref] = self._fork(spec, deadline)
+            except OSError as error:
+                self._finish(ref, Ended(ref, None, f"could not be started: {error.strerror or error}"))
+
+    def extend(self, ref: AttemptRef, deadline: float) -> None:
+        job = self._running.get(ref)
+        if job is not None and not job.killed and deadline > job.deadline > boottime():
+            job.deadline = deadline
+
+    def stop(self, ref: AttemptRef) -> None:
+        """Cancel politely; the job itself keeps the times between the signals."""
+        job = self._running.get(ref)
+        if job is not None and not job.killed:
+            _tell(job, STOP)
+
+    def kill(self, ref: AttemptRef, why: str = "killed") -> None:
+        job = self._running.get(ref)
+        if job is not None:
+            job.killed = job.killed or why
+            _tell(job, KILL)
+            end_tree(job.keeper)
+
+    def kill_all(self, why: str) -> None:
+        for ref in list(self._running):
+            self.kill(ref, why)
+
+    def forget(self, ref: AttemptRef) -> None:
+        """Drop an ended attempt and all its files but the log. One that still runs is left alone."""
+        if ref not in self._running:
+            self._ended.pop(ref, None)
+            _clear(job_dir(self._home, ref))
+
+    def tick(self) -> None:
+        """Enforce every D, and finish off what a dead keeper left."""
+        now = boottime()
+        for ref, job in list(self._running.items()):
+            if job.orphaned:
+                self._end_orphans(ref, job)
+            elif job.killed or now >= job.deadline:
+                self.kill(ref, DEADLINE)
+
+    def hear(self, control: socket.socket) -> None:
+        """A keeper said something, or its socket ended."""
+        ref, job = next((ref, job) for ref, job in self._running.items() if job.control is control)
+        try:
+            data = control.recv(4096)
+        except ConnectionError:
+            data = b""
+        job.said += data
+        for word in _words(job):
+            kind, _, number = word.partition(" ")
+            if kind == "pid":
+                job.leader = int(number)
+                _record(job)
+                self._report(Started(ref, job.leader))
+            else:
+                self._end(ref, job, _why(kind, number))
+                return
+        if not data:
+            job.orphaned = True
+            job.killed = job.killed or "the job's keeper was killed"
+
+    def reap(self) -> None:
+        """Take away the children that have ended; call on SIGCHLD."""
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+
+    def take_over(self, mark: str) -> int:
+        """End all that earlier hosts of this home left running (their steps' marks begin with `mark`), and remember
+        the attempts that they finished. How many processes were ended. Before anything is started."""
+        count = passed = end(marked(mark))
+        while passed:
+            time.sleep(0.005)
+            passed = end(marked(mark))
+        for folder in sorted(self._home.glob("jobs/*/*/")):
+            count += _end_recorded(folder)
+            self._take_over_result(folder)
+        return count
+
+    def _fork(self, spec: JobSpec, deadline: float) -> _Running:
+        folder = job_dir(self._home, spec.ref)
+        folder.mkdir(parents=True, exist_ok=True)
+        _clear(folder)
+        write_whole(folder / "spec", msgpack.packb(spec_to_map(spec)), durable=False)
+        mark = f"{self._mark}{folder.parent.name}/{folder.name}"
+        ours, theirs = socket.socketpair()
+        keeper = os.fork()
+        if keeper == 0:
+            try:
+                _keep_only(theirs)
+                title = f"{spec.key} of {spec.run[:12]}, attempt {spec.attempt}"
+                run_keeper(theirs, title, lambda: self._lead(spec, folder, mark))
+            finally:
+                os._exit(70)
+        theirs.close()
+        return _Running(spec, folder, deadline, mark, keeper, ours)
+
+    def _end_orphans(self, ref: AttemptRef, job: _Running) -> None:
+        """The host is a subreaper too: what a dead keeper had adopted is now the host's own child."""
+        table = all_processes()
+        keepers = {other.keeper for other in self._running.values() if not other.orphaned}
+        leader = table.get(job.leader)
+        left = [leader] if leader is not None and leader.parent == os.getpid() else []
+        left += descendants(job.leader, table) + marked(job.mark)
+        left += [proc for proc in table.values() if proc.session == job.leader and proc.pid not in keepers]
+        if not end(left):
+            self._end(ref, job, job.killed)
+
+    def _end(self, ref: AttemptRef, job: _Running, why: str) -> None:
+        """Nothing of it is left. A result that it finished before D counts, unless it was to be killed anyhow."""
+        del self._running[ref]
+        job.control.close()
+        (job.folder / "pid").unlink(missing_ok=True)
+        result = None if job.killed not in ("", DEADLINE) else _read_result(job.folder)
+        if result is None:
+            (job.folder / "result").unlink(missing_ok=True)
+            self._finish(ref, Ended(ref, None, job.killed or why))
+        else:
+            self._finish(ref, Ended(ref, result, "", _workflow_of(job.folder)))
+
+    def _finish(self, ref: AttemptRef, ended: Ended) -> None:
+        self._ended[ref] = ended
+        self._report(ended)
+
+    def _take_over_result(self, folder: Path) -> None:
+        """An attempt that ended under an earlier host, and that its daemon did not forget yet, is still reported."""
+        result = _read_result(folder)
+        try:
+            spec = spec_from_map(msgpack.unpackb((folder / "spec").read_bytes()))
+        except (OSError, ValueError, KeyError, TypeError, ProtocolError):
+            spec = None
+        if spec is None or result is None:
+            _clear(folder)
+        else:
+            self._ended[spec.ref] = Ended(spec.ref, result, "", _workflow_of(folder))
+
+
+def _why(kind: str, number: str) -> str:
+    """Of an attempt whose process ended and left no result."""
+    if kind == "signal":
+        return f"the job's process was ended by signal {number}"
+    return f"the job's process ended without a result (exit status {number})"
+
+
+def _tell(job: _Running, word: bytes) -> None:
+    with suppress(OSError):  # its socket ended: `hear` will notice
+        job.control.send(word)
+
+
+def _words(job: _Running) -> list[str]:
+    *lines, job.said = job.said.split(b"\n")
+    return [line.decode() for line in lines]
+
+
+def _keep_only(control: socket.socket) -> None:
+    """Close every descriptor of the host in a forked child, but the standard ones and `control`."""
+    os.closerange(3, control.fileno())
+    os.closerange(control.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
+
+
+def _record(job: _Running) -> None:
+    """Leave word of the leader for a later host, should this one be killed together with keeper and warden."""
+    leader = look_up(job.leader)
+    if leader is not None:
+        data = msgpack.packb([boot_id(), leader.pid, leader.started])
+        (job.folder / "pid").write_bytes(data)
+
+
+def _end_recorded(folder: Path) -> int:
+    try:
+        boot, leader, started = msgpack.unpackb((folder / "pid").read_bytes())
+    except (OSError, ValueError, TypeError):
+        return 0
+    count = 0
+    while boot == boot_id() and (passed := end_session(leader, started)):
+        count += passed
+        time.sleep(0.005)
+    (folder / "pid").unlink(missing_ok=True)
+    return count
+
+
+def _read_result(folder: Path) -> bytes | None:
+    try:
+        data = (folder / "result").read_bytes()
+        decode_result(data)
+    except FileNotFoundError:
+        return None
+    except (OSError, ProtocolError) as error:
+        print(f"clockmesh host: {folder}/result is unreadable: {error}", file=sys.stderr, flush=True)
+        return None
+    return data
+
+
+def _workflow_of(folder: Path) -> str:
+    path = folder / "workflow"
+    return str(path) if path.exists() else ""
+
+
+def _clear(folder: Path) -> None:
+    """Remove everything of an attempt but its log."""
+    shutil.rmtree(folder / "work", ignore_errors=True)
+    for name in ("spec", "result", "workflow", "pid"):
+        with suppress(OSError):
+            (folder / name).unlink(missing_ok=True)

@@ -1,0 +1,142 @@
+"""The keeper: a small process between the host and each job, there so that a job never outlives its host.
+
+    host ── keeper ── job's leader ── step ── ...
+
+It adopts whatever of the job daemonises, and holds one end of a socket whose other end only the host has: when that
+closes, the host is dead, and the keeper ends the whole tree before itself. The warden does the same once for a whole
+host, by the mark in the environment: it covers the case that host and keepers are killed together.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NoReturn
+
+from clockmesh.runner.proctree import become_subreaper, die_with, end, end_tree, look_up, marked, set_title
+
+STOP = b"S"
+"""Host to keeper: cancel the job politely."""
+KILL = b"K"
+"""Host to keeper: end the whole tree at once."""
+
+_PASS_S = 0.005
+"""Between two passes over a tree that is being killed: long enough for the kernel to take the dead away."""
+_WARDEN_PASSES = 60
+"""Passes of a warden, `_PASS_S` apart: it outlasts a fork that was under way when the host died."""
+
+
+def run_keeper(control: socket.socket, title: str, job: Callable[[], None]) -> NoReturn:
+    """The life of a keeper, in a freshly forked process that has closed everything else of the host. Says on
+    `control`: `pid N` when the job runs, and last `exit N` or `signal N` when nothing of it is left.
+
+    `job` is called in the leader with SIGTERM blocked: a cancel that comes early waits until it is ready for one."""
+    os.setsid()
+    set_title(f"job keeper: {title}")
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # only the host's word or its death ends a job
+    become_subreaper()
+    wake, waker = socket.socketpair()
+    wake.setblocking(False)
+    waker.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+    leader = _fork_leader((control, wake, waker), title, job)
+    control.sendall(f"pid {leader}\n".encode())
+    status = _attend(control, wake, leader)
+    _end_all()
+    word = f"signal {-status}" if status < 0 else f"exit {status}"
+    with suppress(OSError):  # a dead host is told nothing
+        control.sendall(word.encode() + b"\n")
+    os._exit(0)
+
+
+def run_warden(host_lives: int, mark: str) -> NoReturn:
+    """The life of a warden, in a freshly forked process: when the pipe `host_lives` ends, kill what carries `mark`."""
+    os.setsid()
+    set_title("job warden")
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    os.read(host_lives, 1)
+    for _ in range(_WARDEN_PASSES):
+        end(marked(mark))
+        time.sleep(_PASS_S)
+    os._exit(0)
+
+
+def _fork_leader(not_for_it: tuple[socket.socket, ...], title: str, job: Callable[[], None]) -> int:
+    keeper = os.getpid()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    leader = os.fork()
+    if leader:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        return leader
+    status = 1
+    try:
+        die_with(keeper)
+        os.setsid()
+        set_title(f"job: {title}")
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_DFL)  # what a step inherits: nothing ignored
+        for end_ in not_for_it:
+            end_.close()
+        job()
+        status = 0
+    finally:
+        os._exit(status)  # whatever happened: never return into the host's code in this process
+
+
+def _attend(control: socket.socket, wake: socket.socket, leader: int) -> int:
+    """Until the leader has ended: its exit code, or minus the signal that ended it."""
+    poll = select.poll()
+    poll.register(control, select.POLLIN)
+    poll.register(wake, select.POLLIN)
+    while True:
+        status = _reap(leader)
+        if status is not None:
+            return status
+        ready = [fd for fd, _ in poll.poll()]
+        if wake.fileno() in ready:
+            wake.recv(4096)
+        if control.fileno() in ready:
+            words = _hear(control)
+            if STOP in words and look_up(leader) is not None:
+                os.kill(leader, signal.SIGTERM)
+            if KILL in words or not words:
+                end_tree(os.getpid())
+                poll.unregister(control)
+
+
+def _hear(control: socket.socket) -> bytes:
+    """What the host said; empty when it is dead."""
+    try:
+        return control.recv(4096)
+    except ConnectionError:
+        return b""
+
+
+def _reap(leader: int) -> int | None:
+    """Take away what has died; the leader's code if it was among them."""
+    found = None
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return found
+        if pid == 0:
+            return found
+        if pid == leader:
+            found = os.waitstatus_to_exitcode(status)
+
+
+def _end_all() -> None:
+    while end_tree(os.getpid()):
+        time.sleep(_PASS_S)
+        _reap(-1)
+    _reap(-1)
