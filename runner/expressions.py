@@ -27,6 +27,7 @@ __all__ = [
     "evaluate",
     "from_json",
     "interpolate",
+    "names",
     "number_text",
     "resolve",
     "split",
@@ -128,6 +129,11 @@ def check(text: str, names: frozenset[str], functions: frozenset[str]) -> None:
     if parsed.root is None:
         raise ExpressionError(Stage.PARSING, "an expression is missing between `${{` and `}}`")
     _check_names(parsed, names, functions)
+
+
+def names(text: str) -> frozenset[str]:
+    """The contexts that an expression names, lower case. Raises ExpressionError."""
+    return frozenset(name.name.lower() for name in parse(text).names)
 
 
 def whole_expression(text: str) -> str | None:

@@ -1,0 +1,37 @@
+"""Which contexts and functions an expression may use, by the key it stands at.
+
+From GitHub's table "Context availability" (docs.github.com, contexts reference); what is not here takes no expression.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clockmesh.runner.expressions_parser import FILE_FUNCTIONS, STATUS_FUNCTIONS
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What an expression may name, lower case."""
+
+    contexts: frozenset[str] = frozenset()
+    functions: frozenset[str] = frozenset()
+
+
+_RUN = frozenset({"github", "inputs", "vars"})
+_NEEDS = _RUN | {"needs"}
+_JOB = _NEEDS | {"strategy", "matrix"}
+_RUNNING = _JOB | {"job", "runner", "env", "steps"}
+
+NOTHING = Allowed()
+RUN_NAME = Allowed(_RUN)
+WORKFLOW_ENV = Allowed(_RUN | {"secrets"})
+JOB_IF = Allowed(_NEEDS, STATUS_FUNCTIONS)
+STRATEGY = Allowed(_NEEDS)
+JOB = Allowed(_JOB)
+"""name, runs-on, continue-on-error, timeout-minutes."""
+JOB_ENV = Allowed(_JOB | {"secrets"})
+JOB_DEFAULTS = Allowed(_JOB | {"env"})
+JOB_OUTPUTS = Allowed(_RUNNING | {"secrets"})
+STEP = Allowed(_RUNNING | {"secrets"}, FILE_FUNCTIONS)
+STEP_IF = Allowed(_RUNNING, FILE_FUNCTIONS | STATUS_FUNCTIONS)

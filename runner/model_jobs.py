@@ -1,0 +1,153 @@
+"""`jobs`: each job, and that their needs make sense."""
+
+from __future__ import annotations
+
+from clockmesh.runner.model import Defaults, Job, Strategy, Text
+from clockmesh.runner.model_availability import JOB, JOB_DEFAULTS, JOB_ENV, JOB_IF, JOB_OUTPUTS, STRATEGY, Allowed
+from clockmesh.runner.model_matrix import check_matrix
+from clockmesh.runner.model_permissions import check_permissions
+from clockmesh.runner.model_sheet import Sheet, meant, short
+from clockmesh.runner.model_steps import read_steps
+from clockmesh.runner.reader import Mapping, Node, Scalar, Sequence
+
+_KEYS = (
+    "name",
+    "labels",
+    "needs",
+    "if",
+    "runs-on",
+    "strategy",
+    "env",
+    "defaults",
+    "outputs",
+    "continue-on-error",
+    "timeout-minutes",
+    "permissions",
+    "steps",
+)
+_UNSUPPORTED = (
+    "container",
+    "services",
+    "environment",
+    "concurrency",
+    "uses",
+    "with",
+    "secrets",
+    "snapshot",
+    "cancel-timeout-minutes",
+)
+
+
+def read_jobs(sheet: Sheet, node: Node) -> tuple[Job, ...]:
+    """The jobs of a workflow; problems are noted on the sheet."""
+    if isinstance(node, Scalar) and node.value is None:
+        sheet.note(node, "there are no jobs; add one under `jobs`")
+        return ()
+    if (mapping := sheet.mapping(node, "`jobs`")) is None:
+        return ()
+    if not mapping.pairs:
+        sheet.note(mapping, "there are no jobs; add one under `jobs`")
+    ids = {key.text.lower(): key.text for key, _ in mapping.pairs}
+    jobs = []
+    for key, value in mapping.pairs:
+        if sheet.identifier(key, "the job id") and (body := sheet.mapping(value, f"job '{key.text}'")) is not None:
+            jobs.append(_job(sheet, key, body, ids))
+    _check_cycles(sheet, mapping, {job.id: job.needs for job in jobs})
+    return tuple(jobs)
+
+
+def _job(sheet: Sheet, key: Scalar, node: Mapping, ids: dict[str, str]) -> Job:
+    what = f"job '{key.text}'"
+    found = sheet.keys(node, what, _KEYS, _UNSUPPORTED)
+    called = node.get("uses") is not None
+    if "permissions" in found:
+        check_permissions(sheet, found["permissions"])
+    if "runs-on" not in found and not called:
+        sheet.note(key, f"{what} has no `runs-on`; add `runs-on: ubuntu-latest`")
+    if "steps" not in found and not called:
+        sheet.note(key, f"{what} has no `steps`; add some, such as `- run: make`")
+    return Job(
+        id=key.text,
+        line=key.line,
+        column=key.column,
+        name=sheet.text(found.get("name"), f"the name of {what}", JOB, empty=True),
+        labels=tuple(text.text for text in sheet.texts(found.get("labels"), f"a label of {what}")),
+        needs=_needs(sheet, found.get("needs"), key.text, ids),
+        condition=sheet.condition(found.get("if"), f"`if` of {what}", JOB_IF),
+        runs_on=_runs_on(sheet, found.get("runs-on")),
+        strategy=_strategy(sheet, found.get("strategy")),
+        env=sheet.named(found.get("env"), f"`env` of {what}", JOB_ENV),
+        defaults=read_defaults(sheet, found.get("defaults"), JOB_DEFAULTS),
+        outputs=sheet.named(found.get("outputs"), f"`outputs` of {what}", JOB_OUTPUTS),
+        continue_on_error=sheet.early(sheet.boolean(found.get("continue-on-error"), "`continue-on-error`", JOB)),
+        timeout_minutes=sheet.early(sheet.number(found.get("timeout-minutes"), "`timeout-minutes`", JOB)),
+        steps=read_steps(sheet, found["steps"]) if "steps" in found else (),
+    )
+
+
+def read_defaults(sheet: Sheet, node: Node | None, allowed: Allowed) -> Defaults:
+    """`defaults`, of the workflow or of a job."""
+    if node is None or (outer := sheet.mapping(node, "`defaults`")) is None:
+        return Defaults()
+    run = sheet.keys(outer, "`defaults`", ("run",)).get("run")
+    if run is None or (inner := sheet.mapping(run, "`defaults.run`")) is None:
+        return Defaults()
+    found = sheet.keys(inner, "`defaults.run`", ("shell", "working-directory"))
+    return Defaults(
+        sheet.text(found.get("shell"), "`shell` of `defaults.run`", allowed),
+        sheet.text(found.get("working-directory"), "`working-directory` of `defaults.run`", allowed),
+    )
+
+
+def _needs(sheet: Sheet, node: Node | None, job: str, ids: dict[str, str]) -> tuple[str, ...]:
+    needs: dict[str, None] = {}
+    for text in sheet.texts(node, f"a need of job '{job}'"):
+        if (known := ids.get(text.text.lower())) is not None:
+            needs[known] = None
+            continue
+        hint = meant(text.text, [name for name in ids.values() if name != job])
+        sheet.note(text.node, f"job '{job}' needs '{short(text.text)}', which does not exist; {hint}")
+    return tuple(needs)
+
+
+def _check_cycles(sheet: Sheet, jobs: Mapping, needs: dict[str, tuple[str, ...]]) -> None:
+    """Takes away every job whose needs can all be met, round by round; what is left waits for itself."""
+    left = {job: set(wanted) & needs.keys() for job, wanted in needs.items()}
+    while met := {job for job, wanted in left.items() if not wanted}:
+        left = {job: wanted - met for job, wanted in left.items() if job not in met}
+    if not left:
+        return
+    path = [next(iter(left))]
+    while (following := min(left[path[-1]])) not in path:
+        path.append(following)
+    cycle = path[path.index(following) :]
+    body = jobs.get(cycle[0])
+    place = body.get("needs") if isinstance(body, Mapping) else None
+    chain = " -> ".join([*cycle[:20], following])
+    sheet.note(place or jobs, f"the needs of these jobs form a cycle: {chain}; remove one of them")
+
+
+def _runs_on(sheet: Sheet, node: Node | None) -> tuple[Text, ...]:
+    if isinstance(node, Mapping):
+        found = sheet.keys(node, "`runs-on`", ("labels",), ("group",))
+        if not found and node.get("group") is None:
+            sheet.note(node, "`runs-on` has no `labels`; add some")
+        node = found.get("labels")
+    if isinstance(node, Sequence) and not node.items:
+        sheet.note(node, "`runs-on` is empty; name a label, such as ubuntu-latest")
+    labels = sheet.texts(node, "`runs-on`", JOB)
+    return tuple(label for label in labels if sheet.early(label) is not None)
+
+
+def _strategy(sheet: Sheet, node: Node | None) -> Strategy:
+    if node is None or (mapping := sheet.mapping(node, "`strategy`")) is None:
+        return Strategy()
+    found = sheet.keys(mapping, "`strategy`", ("matrix", "fail-fast", "max-parallel"))
+    matrix = found.get("matrix")
+    if matrix is not None:
+        check_matrix(sheet, matrix)
+    return Strategy(
+        matrix,
+        sheet.early(sheet.boolean(found.get("fail-fast"), "`fail-fast`", STRATEGY)),
+        sheet.early(sheet.number(found.get("max-parallel"), "`max-parallel`", STRATEGY)),
+    )

@@ -1,0 +1,225 @@
+"""Checking a tree against what a workflow may hold: each check notes its problem and goes on, so all are found."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+from clockmesh.runner import expressions
+from clockmesh.runner.errors import ExpressionError, Problem, WorkflowError
+from clockmesh.runner.model import Named, Text
+from clockmesh.runner.model_availability import NOTHING, Allowed
+from clockmesh.runner.reader import Mapping, Node, Scalar, Sequence
+
+MAX_PROBLEMS = 50
+"""Noted of one file; the first is what people see."""
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+
+
+class Sheet:
+    """The problems found in one file."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._problems: dict[Problem, None] = {}
+
+    def note(self, node: Node, message: str, offset: int = 0) -> None:
+        """Notes a problem at a node; of a scalar, at the character `offset` of its text."""
+        line, column = node.place(offset) if isinstance(node, Scalar) else (node.line, node.column)
+        if len(self._problems) < MAX_PROBLEMS:
+            self._problems[Problem(line, column, message)] = None
+
+    def finish(self) -> None:
+        """Raises WorkflowError if there is a problem: the topmost, the others with it."""
+        if self._problems:
+            first, *others = sorted(self._problems, key=lambda problem: (problem.line, problem.column))
+            raise WorkflowError(self._file, first.line, first.column, first.message, tuple(others))
+
+    def mapping(self, node: Node, what: str) -> Mapping | None:
+        """The node as a mapping, else a problem and None."""
+        if isinstance(node, Mapping):
+            return node
+        self.note(node, f"{what} must be a mapping (`key: value` lines), not {kind(node)}")
+        return None
+
+    def keys(self, node: Mapping, what: str, known: Iterable[str], unsupported: Iterable[str] = ()) -> dict[str, Node]:
+        """The values by key; keys that are unknown or not supported are noted and left out."""
+        known, unsupported = tuple(known), frozenset(unsupported)
+        found = {}
+        for key, value in node.pairs:
+            if key.text in unsupported:
+                self.note(key, f"`{key.text}` is not supported yet; remove it from {what}")
+            elif key.text in known:
+                found[key.text] = value
+            elif isinstance(key.value, str) and "${{" in key.value:
+                self.note(key, f"a key of {what} cannot be an expression; write the key itself")
+            else:
+                self.note(key, f"{what} has no key `{short(key.text)}`; {meant(key.text, known)}")
+        return found
+
+    def scalar(self, node: Node, what: str) -> Scalar | None:
+        """The node as a scalar, else a problem and None."""
+        if isinstance(node, Scalar):
+            return node
+        self.note(node, f"{what} must be a text, not {kind(node)}")
+        return None
+
+    def text(self, node: Node | None, what: str, allowed: Allowed = NOTHING, *, empty: bool = False) -> Text | None:
+        """The node as a text whose expressions are well formed and allowed; None where there is none or it is bad."""
+        if node is None or (scalar := self.scalar(node, what)) is None:
+            return None
+        if not scalar.text and not empty:
+            self.note(scalar, f"{what} is empty; give it a value or remove the key")
+            return None
+        return Text(scalar) if self.expressions(scalar, what, allowed) else None
+
+    def plain(self, node: Node | None, what: str, *, empty: bool = False) -> str | None:
+        """The node as a text without expressions."""
+        text = self.text(node, what, empty=empty)
+        return None if text is None else text.text
+
+    def boolean(self, node: Node | None, what: str, allowed: Allowed = NOTHING) -> Text | None:
+        """The node as true, false or one expression."""
+        text = self.text(node, what, allowed)
+        if text is None or isinstance(text.node.value, bool) or _is_whole(text):
+            return text
+        self.note(text.node, f"{what} must be true or false, not `{short(text.text)}`")
+        return None
+
+    def number(self, node: Node | None, what: str, allowed: Allowed, *, least: float = 0) -> Text | None:
+        """The node as a number above `least`, or one expression."""
+        text = self.text(node, what, allowed)
+        if text is None or _is_whole(text):
+            return text
+        value = text.node.value
+        if isinstance(value, float) and not isinstance(value, bool):
+            if least < value < float("inf"):
+                return text
+            self.note(text.node, f"{what} must be above {least:g}, not {short(text.text)}")
+            return None
+        self.note(text.node, f"{what} must be a number, not `{short(text.text)}`; write it without quotes")
+        return None
+
+    def early(self, text: Text | None) -> Text | None:
+        """The text, unless it depends on the results of other jobs: then it cannot be planned, which is noted."""
+        if text is None or self.is_early(text.node):
+            return text
+        return None
+
+    def is_early(self, scalar: Scalar) -> bool:
+        """Whether no expression in a scalar (that was checked) names `needs`; else a problem."""
+        if not isinstance(scalar.value, str) or "${{" not in scalar.value:
+            return True
+        for span in expressions.split(scalar.value):
+            if span.is_expression and "needs" in expressions.names(span.text):
+                self.note(scalar, "a value here that depends on `needs` is not supported yet; write it out", span.start)
+                return False
+        return True
+
+    def texts(self, node: Node | None, what: str, allowed: Allowed = NOTHING) -> tuple[Text, ...]:
+        """The node as a list of texts; one text is a list of one."""
+        if node is None:
+            return ()
+        items = node.items if isinstance(node, Sequence) else (node,)
+        return tuple(text for item in items if (text := self.text(item, what, allowed)) is not None)
+
+    def named(self, node: Node | None, what: str, allowed: Allowed) -> Named:
+        """The node as a mapping of names to texts."""
+        if node is None or (mapping := self.mapping(node, what)) is None:
+            return ()
+        named = []
+        for key, value in mapping.pairs:
+            if not key.text or "${{" in key.text:
+                self.note(key, f"a name in {what} must be a plain text")
+            elif (text := self.text(value, f"`{short(key.text)}` in {what}", allowed, empty=True)) is not None:
+                named.append((key.text, text))
+        return tuple(named)
+
+    def expressions(self, scalar: Scalar, what: str, allowed: Allowed) -> bool:
+        """Whether each `${{ }}` in a scalar is well formed and uses only what is allowed here; else a problem."""
+        if not isinstance(scalar.value, str) or "${{" not in scalar.value:
+            return True
+        if allowed == NOTHING:
+            self.note(scalar, f"{what} cannot hold an expression; write the value itself")
+            return False
+        try:
+            for span in expressions.split(scalar.value):
+                if span.is_expression and not self.expression(scalar, span.text, span.start, allowed):
+                    return False
+        except ExpressionError as error:
+            self.note(scalar, error.message, error.position)
+            return False
+        return True
+
+    def expression(self, scalar: Scalar, text: str, start: int, allowed: Allowed) -> bool:
+        """As `expressions`, of the one expression that stands at `start` of the scalar's text."""
+        try:
+            expressions.check(text, allowed.contexts, allowed.functions)
+        except ExpressionError as error:
+            self.note(scalar, error.message, start + error.position)
+            return False
+        return True
+
+    def condition(self, node: Node | None, what: str, allowed: Allowed) -> Text | None:
+        """The node as an `if`: an expression with or without `${{ }}`."""
+        if node is None or (scalar := self.scalar(node, what)) is None:
+            return None
+        if "${{" in scalar.text:
+            return Text(scalar) if self.expressions(scalar, what, allowed) else None
+        if scalar.text.strip() and not self.expression(scalar, scalar.text, 0, allowed):
+            return None
+        return Text(scalar)
+
+    def identifier(self, scalar: Scalar, what: str) -> bool:
+        """Whether a job or step id is one; else a problem."""
+        if "${{" in scalar.text:
+            self.note(scalar, f"{what} cannot be an expression; write the id itself")
+        elif not _IDENTIFIER.fullmatch(scalar.text):
+            self.note(
+                scalar,
+                f"{what} `{short(scalar.text)}` is not one: it begins with a letter or `_`, "
+                "then come letters, digits, `-` and `_`",
+            )
+        elif scalar.text.startswith("__"):
+            self.note(scalar, f"{what} `{short(scalar.text)}` begins with `__`, which is reserved; choose another")
+        elif len(scalar.text) > 100:
+            self.note(scalar, f"{what} is longer than 100 characters; choose a shorter one")
+        else:
+            return True
+        return False
+
+
+def kind(node: Node) -> str:
+    """What a node is, for errors."""
+    if isinstance(node, Mapping):
+        return "a mapping"
+    if isinstance(node, Sequence):
+        return "a list"
+    if node.value is None:
+        return "empty"
+    if isinstance(node.value, bool):
+        return f"`{node.text}`"
+    return f"the number {node.text}" if isinstance(node.value, float) else f"the text `{short(node.text)}`"
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """`did you mean ...?`, or what there is."""
+    known = list(known)
+    folded = {name.lower(): name for name in known}
+    if close := difflib.get_close_matches(word.lower()[:200], folded, n=1, cutoff=0.6):
+        return f"did you mean `{folded[close[0]]}`?"
+    if not known:
+        return "remove it"
+    return f"there are: {', '.join(sorted(known))}"
+
+
+def short(text: str) -> str:
+    """A text of the file on one line, cut."""
+    flat = "".join(character if character.isprintable() else " " for character in text)
+    return flat if len(flat) <= 60 else flat[:57] + "..."
+
+
+def _is_whole(text: Text) -> bool:
+    return text.has_expression and expressions.whole_expression(text.text) is not None
