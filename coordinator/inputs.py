@@ -53,6 +53,9 @@ class SubmitWanted:
     """Comes back in the effect `Answer` once the submission is durable."""
     plan: Plan
     nonce: bytes
+    """16 bytes, never used before."""
+    heads: bytes
+    """32 bytes: the submitter's `clock.combined_head()` now."""
     priority: float = 5.0
     guard: Guard | None = None
     """None: quorum for 3 members or more, else lease."""
