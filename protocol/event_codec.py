@@ -32,7 +32,19 @@ from clockmesh.protocol.events import (
 from clockmesh.protocol.ids import JobKey, PeerId, ResultHash, RunId
 from clockmesh.protocol.plan import Guard
 from clockmesh.protocol.plan_codec import read_plan, read_result, write_plan, write_result
-from clockmesh.protocol.wire import array, ascending, fields, integer, line, pack, raw, raw_or_none, real, unpack
+from clockmesh.protocol.wire import (
+    array,
+    ascending,
+    fields,
+    integer,
+    line,
+    pack,
+    raw,
+    raw_or_none,
+    real,
+    shallow,
+    unpack,
+)
 
 NONCE_BYTES = 16
 INVITATION_BYTES = 16
@@ -80,13 +92,14 @@ def read_event(value: object) -> Event:
 
 
 def _keep_unknown(code: object, version: object, rest: list[object]) -> UnknownEvent:
+    shallow(rest, "fields of an unknown event")
     try:
         return UnknownEvent(
             code=integer(code, "event code", 1, limits.MAX_CODE),
             version=integer(version, "event version", 1, limits.MAX_CODE),
             fields=pack(rest),
         )
-    except LocalError as error:  # nested deeper than msgpack writes
+    except LocalError as error:
         raise RemoteError(str(error)) from error
 
 

@@ -35,6 +35,9 @@ MAX_ARRAY = 4096
 MAX_MAP = 1024
 """Entries of any map (only events of newer versions may hold maps)."""
 
+MAX_DEPTH = 16
+"""Lists and maps inside one another in the fields of an unknown event; below the limit of any msgpack library."""
+
 MAX_NAME = 64
 """A peer's name: a column of a table that fits a terminal."""
 

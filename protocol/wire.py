@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import AnyStr, cast
 
 import msgpack
 
 from clockmesh.protocol.errors import LocalError, RemoteError
-from clockmesh.protocol.limits import MAX_ARRAY, MAX_INTEGER, MAX_MAP
+from clockmesh.protocol.limits import MAX_ARRAY, MAX_DEPTH, MAX_INTEGER, MAX_MAP
 
 _NOT_IN_A_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 """Controls, line separators and marks that turn the direction of text: they could forge what a terminal shows. A fixed
@@ -41,7 +42,7 @@ def unpack(data: bytes) -> object:
             raw=False,
             strict_map_key=True,
             ext_hook=_no_extension,
-            timestamp=0,
+            timestamp=1,  # the one extension that is not given to ext_hook: as a float it fails every check
             max_array_len=MAX_ARRAY,
             max_map_len=MAX_MAP,
         )
@@ -133,6 +134,22 @@ def ascending(values: tuple[AnyStr, ...], what: str) -> None:
     """RemoteError unless sorted without a double (text by code points)."""
     if any(first >= second for first, second in pairwise(values)):
         raise RemoteError(f"{what} must be sorted, each once")
+
+
+def shallow(value: object, what: str) -> None:
+    """RemoteError if lists and maps stand in one another deeper than `MAX_DEPTH`."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [inner for outer in level for inner in _inside(outer)]
+        if not level:
+            return
+    raise RemoteError(f"{what} are nested deeper than {MAX_DEPTH}")
+
+
+def _inside(value: object) -> Iterable[object]:
+    if type(value) is list:
+        return value
+    return value.values() if type(value) is dict else ()
 
 
 def clean_line(value: str, high: int) -> str:
