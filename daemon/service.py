@@ -6,8 +6,9 @@ belong to the Trio thread that runs `Service.run`, and every `async` one can be 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 import trio
@@ -23,6 +24,7 @@ from clockmesh.daemon.logs import LogLine
 from clockmesh.daemon.member import Member, Timing
 from clockmesh.daemon.network import Network
 from clockmesh.daemon.setup import Setup, prepare
+from clockmesh.daemon.store import META_PROBE
 from clockmesh.protocol.events import Description
 from clockmesh.protocol.ids import BlobHash, JobKey, MeshId, NodeHash, PeerId, RunId, peer_text
 from clockmesh.protocol.invitation import Invitation
@@ -73,7 +75,7 @@ class Service:
         self._nursery: trio.Nursery | None = None
         self._joining = trio.Lock()
 
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
         """Live until cancelled; started once peers can be reached and, where there is a mesh, the runner host has
         answered. StoreError (fail-stop) when nothing can be made durable any more. Closes the store at its end."""
         try:
@@ -162,6 +164,11 @@ class Service:
         time that is not between a second and 30 days."""
         return await self._in_mesh().invitations.make(ttl_s, tuple(self._network.addresses))
 
+    async def probe(self) -> None:
+        """Return when a write to the store has come through: what `alive` means for this peer."""
+        if self._member is not None:
+            await self._member.loop.keep({META_PROBE: b""})
+
     # ---- runs ----
 
     async def submit(self, workflow: bytes, path: str, *, inputs: Mapping[str, str] | None = None,
@@ -205,7 +212,7 @@ class Service:
         """Keep content, of any sizes of pieces. TooLarge above `limit` (default limits.MAX_BLOB_BYTES) bytes."""
         return await self.blobs.put_stream(chunks, limit)
 
-    async def read_log(self, run: RunId, key: JobKey | None = None, *, follow: bool = False) -> AsyncIterator[LogLine]:
+    async def read_log(self, run: RunId, key: JobKey | None = None, *, follow: bool = False) -> AsyncGenerator[LogLine, None]:
         """The log of one job, or of all jobs of `run` in the plan's order, from whichever peer has it; each line is one
         JSON text without its line feed. `follow`: wait for jobs to begin and lines to come, until the run (or job) has
         ended. Gives what exists and leaves out what no reachable peer has.

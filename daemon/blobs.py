@@ -1,0 +1,159 @@
+"""Content named by its hash: one file each in <home>/blobs, whole and durable under its name or not there at all.
+
+A blob's name commits to the hashes of its chunks (protocol.blobs), so a fetched blob is checked chunk by chunk as it
+arrives, and what a disk has damaged is found when it is next served.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+
+import trio
+
+from clockmesh.daemon.errors import TooLarge
+from clockmesh.daemon.identity import sync_folder
+from clockmesh.protocol.blobs import Manifest, ManifestMaker
+from clockmesh.protocol.errors import RemoteError
+from clockmesh.protocol.ids import BlobHash
+from clockmesh.protocol.limits import CHUNK_BYTES, MAX_BLOB_BYTES
+
+_MANIFESTS_KEPT = 32
+"""At most 64 KiB each; saves hashing a large blob again for each peer that fetches it."""
+
+
+class BlobStore:
+    """The blobs of one home. Methods without `async` touch the disk: call them from a worker thread where the content
+    is large."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        self._folder = folder
+        self._drafts = itertools.count(1)
+        self._manifests: dict[BlobHash, Manifest] = {}
+        for draft in folder.glob("draft-*"):
+            draft.unlink(missing_ok=True)
+
+    def path(self, blob: BlobHash) -> Path:
+        """Where its bytes are, if `has(blob)`. Read only."""
+        return self._folder / blob.hex()
+
+    def has(self, blob: BlobHash) -> bool:
+        return self.path(blob).exists()
+
+    def manifest(self, blob: BlobHash) -> Manifest | None:
+        """Its size and chunk hashes, read from the content; None when it is not here, or no longer what its name says
+        (then it is dropped, to be fetched again)."""
+        if known := self._manifests.get(blob):
+            return known
+        maker = ManifestMaker()
+        try:
+            with self.path(blob).open("rb") as file:
+                while piece := file.read(CHUNK_BYTES):
+                    maker.feed(piece)
+        except FileNotFoundError:
+            return None
+        manifest = maker.finish()
+        if manifest.blob != blob:
+            self.path(blob).unlink(missing_ok=True)
+            return None
+        if len(self._manifests) >= _MANIFESTS_KEPT:
+            self._manifests.pop(next(iter(self._manifests)))
+        self._manifests[blob] = manifest
+        return manifest
+
+    def chunk(self, blob: BlobHash, index: int) -> bytes:
+        with self.path(blob).open("rb") as file:
+            file.seek(index * CHUNK_BYTES)
+            return file.read(CHUNK_BYTES)
+
+    def get(self, blob: BlobHash) -> bytes | None:
+        """All of its bytes; for small content."""
+        return self.path(blob).read_bytes() if self.has(blob) else None
+
+    def put(self, data: bytes) -> BlobHash:
+        """Keep `data`, durably; TooLarge."""
+        return self.put_pieces((data,))
+
+    def put_file(self, path: Path, limit: int = MAX_BLOB_BYTES) -> BlobHash:
+        """Keep a copy of a file's first `limit` bytes, durably."""
+        with path.open("rb") as file:
+            left = limit
+            draft = self.draft()
+            try:
+                while left and (piece := file.read(min(CHUNK_BYTES, left))):
+                    draft.write(piece)
+                    left -= len(piece)
+                return draft.keep()
+            finally:
+                draft.discard()
+
+    def put_pieces(self, pieces: Iterable[bytes], limit: int | None = None) -> BlobHash:
+        draft = self.draft(limit)
+        try:
+            for piece in pieces:
+                draft.write(piece)
+            return draft.keep()
+        finally:
+            draft.discard()
+
+    async def put_stream(self, pieces: AsyncIterator[bytes], limit: int | None = None) -> BlobHash:
+        """Keep what comes, durably; TooLarge above `limit` bytes (default limits.MAX_BLOB_BYTES)."""
+        draft = self.draft(limit)
+        try:
+            async for piece in pieces:
+                draft.write(piece)
+            return await trio.to_thread.run_sync(draft.keep)
+        finally:
+            draft.discard()
+
+    def draft(self, limit: int | None = None) -> Draft:
+        """A blob in the making."""
+        return Draft(self._folder, self._folder / f"draft-{os.getpid()}-{next(self._drafts)}", limit or MAX_BLOB_BYTES)
+
+
+class Draft:
+    """Bytes on their way to become a blob: `write` them, then `keep`; `discard` always (harmless after `keep`)."""
+
+    def __init__(self, folder: Path, path: Path, limit: int) -> None:
+        self._folder = folder
+        self._path = path
+        self._limit = limit
+        self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "r+b")
+        self._size = 0
+        self._maker = ManifestMaker()
+
+    def write(self, data: bytes) -> None:
+        """TooLarge above the limit."""
+        if self._size + len(data) > self._limit:
+            raise TooLarge(f"content above {self._limit // 1024} KiB; leave large files out of the work tree, or fetch "
+                           "them in a step")
+        self._maker.feed(data)
+        self._file.write(data)
+        self._size += len(data)
+
+    def keep(self) -> BlobHash:
+        """Give it its name; durable. The same content twice is one blob."""
+        blob = self._maker.finish().blob
+        self._settle(blob)
+        return blob
+
+    def keep_as(self, blob: BlobHash) -> None:
+        """`keep`, refusing with RemoteError what is not this blob."""
+        if self._maker.finish().blob != blob:
+            raise RemoteError("the content is not what the blob's name says")
+        self._settle(blob)
+
+    def _settle(self, blob: BlobHash) -> None:
+        place = self._folder / blob.hex()
+        if not place.exists():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            os.replace(self._path, place)
+            sync_folder(self._folder)
+
+    def discard(self) -> None:
+        self._file.close()
+        self._path.unlink(missing_ok=True)

@@ -1,0 +1,222 @@
+"""One peer's life in its mesh: the parts, each made once, and the order in which they come up.
+
+Nodes are reloaded, then the runner host is asked what it has, and only then does the machine decide anything: it must
+know which of its attempts still run before it votes or declares one lost (DESIGN 5.8).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+import trio
+
+from clockmesh.coordinator.effects import Answer, Effect, Forget, RunChanged, Start
+from clockmesh.coordinator.errors import CoordinatorError
+from clockmesh.coordinator.inputs import BeaconHeard, CancelWanted, DescribeWanted, Input, Started
+from clockmesh.coordinator.machine import Machine
+from clockmesh.coordinator.view import run_view
+from clockmesh.daemon.errors import ConfigurationError
+from clockmesh.daemon.fetch import Fetcher, nearest
+from clockmesh.daemon.hostlink import HostLink
+from clockmesh.daemon.invitations import Invitations
+from clockmesh.daemon.join import Door
+from clockmesh.daemon.loop import Doing, Loop
+from clockmesh.daemon.network import Network
+from clockmesh.daemon.perform import Performer
+from clockmesh.daemon.replicate import Keeper
+from clockmesh.daemon.serving import Serving
+from clockmesh.daemon.setup import Setup
+from clockmesh.daemon.store import META_RETIRED
+from clockmesh.daemon.sync import Intake
+from clockmesh.daemon.waiting import Answers, Changes
+from clockmesh.protocol.clock import Clock
+from clockmesh.protocol.codec import decode_beacon, decode_node, encode_beacon
+from clockmesh.protocol.errors import ProtocolError, RemoteError
+from clockmesh.protocol.events import MeshFounded, PeerAdmitted, PeerDescribed
+from clockmesh.protocol.ids import BlobHash, JobKey, MeshId, PeerId, RunId
+from clockmesh.protocol.limits import MAX_ADDRESSES
+from clockmesh.protocol.node import Node
+from clockmesh.runner.spec import job_dir
+
+log = structlog.get_logger()
+_MEMBERSHIP = (MeshFounded, PeerAdmitted, PeerDescribed)
+_NEAREST_ASKED = 3
+
+
+def boottime() -> float:
+    """Seconds since the machine started, time asleep included: what leases count by."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What leases and liveness go by; seconds."""
+
+    beacon_period: float = 1.0
+    lease: float = 15.0
+    """L: at least ten beacon periods."""
+    now: Callable[[], float] = boottime
+
+
+class Member:
+    """One peer in one mesh. `run` it once; the parts may be used from then on, in the same thread."""
+
+    def __init__(self, setup: Setup, mesh: MeshId, network: Network, timing: Timing) -> None:
+        self.mesh = mesh
+        self.home = setup.home
+        self.me = setup.key.peer
+        self.blobs = setup.blobs
+        self.network = network
+        self.clock = Clock(mesh)
+        self.machine = Machine(self.me, mesh, beacon_period=timing.beacon_period, lease=timing.lease)
+        self.answers = Answers()
+        self.changes = Changes()
+        self.fetcher = Fetcher(network, setup.blobs)
+        self._setup = setup
+        self._timing = timing
+        self.performer = Performer(setup.home, self.me, self.machine, setup.blobs, self.fetcher, self._take,
+                                   self.sources, timing.now)
+        doing = Doing(self.performer.at_once, self._after, self._stored, network.publish)
+        self.loop = Loop(setup.key, self.clock, self.machine, setup.store, doing, now=timing.now,
+                         longest_pause=timing.beacon_period)
+        self.intake = Intake(self.me, mesh, self.loop, network, self._retire)
+        self.serving = Serving(self.loop, setup.blobs, log_path=lambda ref: job_dir(setup.home.path, ref) / "log",
+                               running=self.performer.running, newest=self._newest_attempt,
+                               lacking=self.intake.want)
+        self.invitations = Invitations(setup.store, self.loop, self.me, mesh)
+        self.door = Door(self.loop, mesh, self.invitations, self.answers)
+        self._keeper = Keeper(self.me, lambda: self.machine.members, setup.blobs, self.fetcher)
+        self._nursery: trio.Nursery | None = None
+        self._retired: str | None = None
+        self._retiring = trio.Event()
+
+    async def run(self, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
+        """Until cancelled. StoreError when nothing can be made durable, Unreachable when no runner host can be started,
+        ConfigurationError when this home turns out to be an old copy."""
+        self._reload()
+        incarnation = self._setup.store.next_incarnation()
+        host = HostLink(self.home, incarnation, self._timing.lease, self.performer.reported)
+        jobs = await host.connect()
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            known = self.performer.attach(host, nursery, jobs.jobs)
+            self._tell_network()
+            self.loop.take(Started(incarnation, known))
+            self._describe()
+            for part in (host.run, self.loop.run, self.intake.run, self._keeper.run, self._send_beacons,
+                         self._stop_when_retired):
+                nursery.start_soon(part)
+            task_status.started()
+
+    def start_soon(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run `work`, which guards itself, beside the rest."""
+        if self._nursery is not None:
+            self._nursery.start_soon(work)
+
+    async def cancel(self, run: RunId) -> None:
+        """See `Service.cancel`."""
+        token = self.answers.token()
+        try:
+            self.loop.take(CancelWanted(token, run))
+        except CoordinatorError:
+            self.answers.forget(token)
+            raise
+        await self.answers.wait(token)
+
+    def hear(self, peer: PeerId, data: bytes) -> None:
+        """A beacon came. It goes into the machine at once."""
+        try:
+            beacon = decode_beacon(self.mesh, data)
+            if beacon.peer != peer:
+                raise RemoteError("it is signed by another peer")
+        except RemoteError as error:
+            log.warning("beacon_refused", peer=self.machine.name_of(peer), error=str(error))
+            return
+        self.loop.take(BeaconHeard(beacon))
+        self.intake.saw_digest(peer, beacon.vector)
+
+    def sources(self, blob: BlobHash) -> Iterable[PeerId]:
+        """Members that may have `blob`: those that are to keep it, then the others that are connected."""
+        return dict.fromkeys((*nearest(blob, self.machine.members, _NEAREST_ASKED), *sorted(self.network.connected)))
+
+    def _newest_attempt(self, run: RunId, key: JobKey) -> int:
+        if run not in self.machine.runs:
+            return 0
+        return next((job.attempt for job in run_view(self.machine, run).jobs if job.key == key), 0)
+
+    # ---- coming up ----
+
+    def _reload(self) -> None:
+        began = time.monotonic()
+        try:
+            count = self.loop.reload(self._stored_nodes())
+        except ProtocolError as error:
+            raise ConfigurationError(f"the store {self.home.store} is damaged ({error}); move the home away and join "
+                                     "again as a new peer") from error
+        log.info("nodes_reloaded", nodes=count, seconds=round(time.monotonic() - began, 3))
+
+    def _stored_nodes(self) -> Iterator[Node]:
+        return (decode_node(self.mesh, data, verify=False) for data in self._setup.store.nodes())
+
+    def _describe(self) -> None:
+        """Tell the mesh what changed of this peer since it was last here: labels, slots, addresses, name."""
+        known = self.machine.members[self.me].description
+        addresses = tuple(self.network.addresses)[:MAX_ADDRESSES]
+        wanted = self._setup.describe(None, None, addresses, known)
+        try:
+            self.loop.take(DescribeWanted(wanted))
+        except CoordinatorError as error:
+            log.warning("daemon_warned", text=str(error))
+
+    # ---- what the loop calls ----
+
+    def _take(self, input_: Input) -> None:
+        self.loop.take(input_)
+
+    def _after(self, effect: Effect) -> None:
+        match effect:
+            case Start(ref):
+                self.performer.start(ref)
+            case Answer(token, run):
+                self.answers.give(token, run)
+            case Forget():
+                self.performer.forget(effect)
+            case RunChanged(run):
+                self.changes.tell(run)
+
+    def _stored(self, node: Node) -> None:
+        self._keeper.stored(node)
+        if any(isinstance(event, _MEMBERSHIP) for event in node.events):
+            self._tell_network()
+
+    def _tell_network(self) -> None:
+        members = self.machine.members.items()
+        self.network.set_mesh(self.mesh, {peer: member.description.addresses for peer, member in members
+                                          if peer != self.me})
+
+    # ---- beside the loop ----
+
+    async def _send_beacons(self) -> None:
+        """On time whatever the store does: leases live by them."""
+        cores = os.cpu_count() or 1
+        while True:
+            began = trio.current_time()
+            load = os.getloadavg()[0] / cores
+            beacon = self.machine.make_beacon(self._timing.now(), self.clock.vector_digest(), load)
+            self.network.send_beacon(encode_beacon(self._setup.key, self.mesh, beacon))
+            await trio.sleep_until(began + self.machine.leases.period)
+
+    def _retire(self, reason: str) -> None:
+        self._retired = reason
+        self._retiring.set()
+
+    async def _stop_when_retired(self) -> None:
+        await self._retiring.wait()
+        reason = self._retired or ""
+        self._setup.store.commit((), {META_RETIRED: reason.encode()})
+        raise ConfigurationError(reason)

@@ -1,0 +1,91 @@
+"""What this peer answers to members: nodes they lack, blobs, and logs of attempts that ran here."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+
+import trio
+
+from clockmesh.daemon.blobs import BlobStore
+from clockmesh.daemon.logfiles import follow_file
+from clockmesh.daemon.loop import Loop
+from clockmesh.protocol.ids import AttemptRef, JobKey, PeerId, RunId
+from clockmesh.protocol.messages import (
+    BlobChunk,
+    BlobManifest,
+    BlobMissing,
+    BlobRequest,
+    LogData,
+    LogEnd,
+    LogRequest,
+    Message,
+    Refused,
+    SyncDone,
+    SyncNodes,
+    SyncRequest,
+    batches,
+)
+from clockmesh.protocol.vector import lacks
+
+
+class Serving:
+    """Answers requests of members."""
+
+    def __init__(self, loop: Loop, blobs: BlobStore, *, log_path: Callable[[AttemptRef], Path],
+                 running: Callable[[AttemptRef], trio.Event | None],
+                 newest: Callable[[RunId, JobKey], int], lacking: Callable[[PeerId], None]) -> None:
+        """`running`: see `Performer.running`. `newest`: the last attempt at a job that this peer ran, 0 for none.
+        `lacking` is told of a peer that has nodes which we have not."""
+        self._loop = loop
+        self._blobs = blobs
+        self._log_path = log_path
+        self._running = running
+        self._newest = newest
+        self._lacking = lacking
+
+    async def answer(self, peer: PeerId, message: Message) -> AsyncIterator[Message]:
+        match message:
+            case SyncRequest(vector):
+                answers = self._nodes(peer, vector)
+            case BlobRequest() as request:
+                answers = self._blob(request)
+            case LogRequest() as request:
+                answers = self._log(request)
+            case _:
+                yield Refused("this request is not known here")
+                return
+        async for each in answers:
+            yield each
+
+    async def _nodes(self, peer: PeerId, vector: Mapping[PeerId, int]) -> AsyncIterator[Message]:
+        if lacks(self._loop.clock.vector(), vector):
+            self._lacking(peer)
+        for nodes in batches(node.data for node in self._loop.durable_nodes(vector)):
+            yield SyncNodes(nodes)
+            await trio.lowlevel.checkpoint()
+        yield SyncDone(self._loop.clock.vector())
+
+    async def _blob(self, request: BlobRequest) -> AsyncIterator[Message]:
+        manifest = await trio.to_thread.run_sync(self._blobs.manifest, request.blob)
+        if manifest is None:
+            yield BlobMissing(request.blob)
+            return
+        yield BlobManifest(manifest.size, manifest.chunks)
+        for index in range(request.first_chunk, len(manifest.chunks)):
+            yield BlobChunk(index, await trio.to_thread.run_sync(self._blobs.chunk, request.blob, index))
+
+    async def _log(self, request: LogRequest) -> AsyncIterator[Message]:
+        attempt = request.attempt or self._newest(request.run, request.key)
+        ref = AttemptRef(request.run, request.key, attempt)
+        ended = self._running(ref)
+        path = self._log_path(ref)
+        if ended is None and not path.exists():
+            yield LogEnd(0, False)
+            return
+        offset = request.offset
+        yield LogData(offset, b"")  # the asker waits for a first answer only so long, and a job may be quiet for longer
+        async for data in follow_file(path, offset, ended if request.follow else None):
+            yield LogData(offset, data)
+            offset += len(data)
+        yield LogEnd(max(offset, 0), True)

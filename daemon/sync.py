@@ -1,0 +1,142 @@
+"""Nodes from other peers: what gossip brings, and what sync brings where gossip lost something.
+
+A sync pulls: our vector goes to the peer, the nodes that it has beyond it come back. It is due when a peer connects,
+when a node's parents are missing here, and when a beacon's digest differs from ours and still does a moment later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+import trio
+
+from clockmesh.daemon.errors import ConfigurationError
+from clockmesh.daemon.loop import Loop
+from clockmesh.daemon.network import Network, NetworkError
+from clockmesh.protocol.codec import decode_node
+from clockmesh.protocol.errors import ProtocolError, RemoteError
+from clockmesh.protocol.ids import MeshId, PeerId
+from clockmesh.protocol.messages import SyncDone, SyncNodes, SyncRequest
+from clockmesh.protocol.node import Node
+from clockmesh.protocol.orphans import Orphans, take_in
+
+log = structlog.get_logger()
+_PATIENCE = 0.3
+"""Seconds that a difference seen in a beacon must last: most are nodes that gossip is still carrying."""
+_PAUSE = 0.5
+"""Seconds between two syncs with one peer."""
+_SILENCE_SECONDS = 15.0
+"""A sync that brings nothing for so long is given up."""
+
+
+class Intake:
+    """The one way for other peers' nodes into the loop."""
+
+    def __init__(self, me: PeerId, mesh: MeshId, loop: Loop, network: Network, retire: Callable[[str], None]) -> None:
+        """`retire` is called with words when our own identity turns out to be in use elsewhere, or from a backup."""
+        self._me = me
+        self._mesh = mesh
+        self._loop = loop
+        self._network = network
+        self._retire = retire
+        self._orphans = Orphans()
+        self._wanted: set[PeerId] = set()
+        self._wants = trio.Event()
+        self._busy: set[PeerId] = set()
+        self._digests: dict[PeerId, bytes] = {}
+
+    # ---- nodes ----
+
+    def receive(self, data: bytes, sender: PeerId) -> None:
+        """A node's bytes came from `sender`. Bad ones are logged and dropped."""
+        try:
+            node = decode_node(self._mesh, data)
+        except RemoteError as error:
+            log.warning("node_refused", peer=self._name(sender), error=str(error))
+            return
+        self._enter(node, sender)
+
+    def _enter(self, node: Node, sender: PeerId) -> None:
+        if node.author == self._me and node.hash not in self._loop.clock:
+            self._meet_self(node)
+        taken = take_in(self._loop.clock, self._orphans, node)
+        for added in taken.added:
+            self._loop.entered(added)
+        if taken.held:
+            self.want(sender)
+        for fork in taken.forks:
+            log.error("fork_found", peer=self._name(fork.known.author), seq=fork.known.seq,
+                      known=fork.known.hash.hex(), other=fork.other.hash.hex())
+        for refused, error in taken.refused:
+            log.warning("node_refused", peer=self._name(sender), author=self._name(refused.author), error=str(error))
+
+    def _meet_self(self, node: Node) -> None:
+        """A node that we signed and do not have: this home is an old copy (DESIGN 5.13). It must never append again."""
+        reason = (f"a peer has node {node.seq} of this identity, which this home does not: the home was restored from "
+                  "a backup, or is in use twice. Move it away and join again as a new peer (`clockmesh join LINE`)")
+        self._retire(reason)
+        raise ConfigurationError(reason)
+
+    # ---- syncs ----
+
+    def want(self, peer: PeerId) -> None:
+        """Sync with `peer` soon."""
+        if peer != self._me:
+            self._wanted.add(peer)
+            self._wants.set()
+
+    def saw_digest(self, peer: PeerId, digest: bytes) -> None:
+        """A beacon told what its author has."""
+        self._digests[peer] = digest
+        if digest != self._loop.clock.vector_digest() and peer not in self._busy:
+            self.want(peer)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                await self._wants.wait()
+                self._wants = trio.Event()
+                for peer in self._wanted - self._busy:
+                    self._wanted.discard(peer)
+                    self._busy.add(peer)
+                    nursery.start_soon(self._sync, peer)
+
+    async def _sync(self, peer: PeerId) -> None:
+        try:
+            await self._settle(peer)
+            await self._pull(peer)
+            await trio.sleep(_PAUSE)
+        finally:
+            self._busy.discard(peer)
+            if peer in self._wanted:
+                self._wants.set()
+
+    async def _settle(self, peer: PeerId) -> None:
+        """Give gossip a moment, unless the peer is news to us or orphans wait for its answer."""
+        if peer in self._digests and not len(self._orphans):
+            await trio.sleep(_PATIENCE)
+
+    async def _pull(self, peer: PeerId) -> None:
+        if self._digests.get(peer) == self._loop.clock.vector_digest():
+            return
+        before = len(self._loop.clock)
+        try:
+            with trio.fail_after(_SILENCE_SECONDS) as patience:
+                async with self._network.ask(peer, SyncRequest(self._loop.clock.vector())) as answers:
+                    async for message in answers:
+                        patience.deadline = trio.current_time() + _SILENCE_SECONDS
+                        match message:
+                            case SyncNodes(nodes):
+                                for data in nodes:
+                                    self.receive(data, peer)
+                            case SyncDone():
+                                break
+        except (NetworkError, ProtocolError, trio.TooSlowError) as error:
+            log.info("sync_failed", peer=self._name(peer), error=str(error))
+        if (came := len(self._loop.clock) - before) > 0:
+            log.info("nodes_synced", peer=self._name(peer), nodes=came)
+
+    def _name(self, peer: PeerId) -> str:
+        return self._loop.machine.name_of(peer)
