@@ -1,0 +1,209 @@
+"""One schedule: a mesh of simulated peers from its founding to the time when all is done, or should be."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from clockmesh.coordinator.inputs import NodeAdded
+from clockmesh.coordinator.machine import Machine, step
+from clockmesh.protocol.events import Description
+from clockmesh.protocol.ids import JobRef
+from clockmesh.protocol.node import Node
+
+from tests.simulation import nodes
+from tests.simulation.faults import Faults, Weather
+from tests.simulation.network import Network
+from tests.simulation.oracle import Oracle
+from tests.simulation.peer import LETTERS, Peer
+from tests.simulation.reading import shown
+from tests.simulation.scenario import BEACON_PERIOD, CHAOS, LEASE, MOMENT, PATIENCE, Scenario
+from tests.simulation.workload import Workload
+from tests.simulation.world import Violation, World
+
+AFTERMATH = 1.25 * LEASE
+"""Seconds watched after everything is final: nothing may start any more."""
+
+ORDERS = 2
+"""Random causal orders of all nodes that are reduced again at the end of some schedules."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    seed: int
+    violation: Violation | None = None
+    lines: list[str] = field(default_factory=list)
+    jobs: int = 0
+    claims: int = 0
+    starts: int = 0
+    finals: int = 0
+    duplicates: int = 0
+    """Starts of a job beyond its first."""
+    seconds: float = 0.0
+
+
+class Mesh:
+    def __init__(self, seed: int, scenario: Scenario, *, trace: bool = False) -> None:
+        self.seed = seed
+        self.scenario = scenario
+        self.world = World(seed, trace=trace)
+        self.maker = nodes.NodeMaker(b"%d" % seed)
+        self.network = Network(self.world, scenario)
+        self.weather = Weather(self.world, scenario)
+        self.workload = Workload(self.world, scenario)
+        self.oracle = Oracle(self.world, scenario, self.workload)
+        self.faults = Faults(self.world, scenario, self.network, self.weather)
+        ids = nodes.peer_ids(scenario.peers)
+        self.world.rng.shuffle(ids)
+        self.id = nodes.mesh_of(ids[0])
+        described = [
+            (peer, Description(f"peer-{LETTERS[index].lower()}", self.world.rng.choice((1, 2, 2, 4))))
+            for index, peer in enumerate(ids)
+        ]
+        self.genesis: list[Node] = nodes.founding(self.maker, described)
+        self.oracle.letters = {peer: LETTERS[index] for index, peer in enumerate(ids)}
+        self.peers = [Peer(self, index, peer, scenario.rates[index]) for index, peer in enumerate(ids)]
+        self.network.connect(self.peers)
+
+    # Its course
+
+    def run(self) -> Outcome:
+        """Live through the schedule; a violation ends it."""
+        violation = None
+        try:
+            self.begin()
+            if self.scenario.faults:
+                self.world.run_until(CHAOS)
+            self.faults.end()
+            self.settle()
+            self.check_end()
+        except Violation as found:
+            self.world.note(f"*** VIOLATION {found}")
+            violation = found
+        return self._outcome(violation)
+
+    def begin(self) -> None:
+        for peer in self.peers:
+            peer.start_daemon()
+        if not self.scenario.faults:
+            self.world.run_until(4 * BEACON_PERIOD)
+        self.workload.begin(self.peers)
+        self.faults.begin(self.peers)
+
+    def settle(self) -> None:
+        """Health lasts until everything is done, and a while longer."""
+        end = self.world.now + PATIENCE
+        while not self._done():
+            if self.world.now >= end:
+                raise Violation("stuck", self._unfinished())
+            self.world.run_until(self.world.now + MOMENT)
+        self.world.run_until(self.world.now + AFTERMATH)
+
+    @property
+    def living(self) -> list[Peer]:
+        return [peer for peer in self.peers if not peer.dead]
+
+    def _done(self) -> bool:
+        return self._agreed() and self.workload.all_accepted() and not self._open_jobs()
+
+    def _agreed(self) -> bool:
+        clocks = [peer.daemon.clock.vector_digest() for peer in self.living if peer.daemon is not None]
+        return len(clocks) == len(self.living) and len(set(clocks)) == 1
+
+    def _open_jobs(self) -> list[tuple[Peer, JobRef]]:
+        return [
+            (peer, JobRef(run.run, key))
+            for peer in self.living
+            if peer.daemon is not None
+            for run in peer.daemon.machine.runs.values()
+            for key in run.open
+        ]
+
+    def _unfinished(self) -> str:
+        jobs = sorted({f"{self.oracle.names.get(job.run, '?')}/{job.key} at {peer.letter}" for peer, job in self._open_jobs()})
+        if jobs:
+            return f"no final result after {PATIENCE:.0f} s of health: {', '.join(jobs)}"
+        if not self.workload.all_accepted():
+            return "a submission was never accepted"
+        return "the peers' clocks never became equal"
+
+    # Its end
+
+    def check_end(self) -> None:
+        self._check_nothing_lost()
+        self._check_views()
+        if not self.scenario.faults:
+            self._check_no_duplicates()
+        if self.seed % 5 == 0:
+            self._check_orders()
+
+    def _check_nothing_lost(self) -> None:
+        """What was accepted is known to all, unless it died with the only peer that had it."""
+        for request in self.workload.requests.values():
+            missing = [peer.letter for peer in self.living if not peer.daemon.knows(request.run)]
+            if request.run is not None and missing and not request.peer.dead:
+                raise Violation("lost", f"run {request.name}, accepted by {request.peer.letter}, is not at {missing}")
+
+    def _check_views(self) -> None:
+        """Peers with the same nodes show the same, and what they show is what was decided."""
+        views = {peer.letter: shown(peer.daemon.machine) for peer in self.living}
+        first, *others = views.items()
+        for letter, other in others:
+            if other != first[1]:
+                raise Violation("diverged", f"{first[0]} and {letter} have the same nodes and show different things")
+        for machine in (peer.daemon.machine for peer in self.living):
+            for run in machine.runs.values():
+                for key in run.planned:
+                    job = run.jobs[key]
+                    if (job.final.attempt, job.final.hash) != self.oracle.standing(job.ref):
+                        raise Violation("wrong_final", f"{self.oracle.name_of(job.attempt(job.final.attempt))} stands")
+                    others = {result for _, result in self.oracle.finals[job.ref]} - {job.final.hash}
+                    if {duplicate.hash for duplicate in job.duplicates} != others:
+                        raise Violation("silent_duplicate", f"of {run.planned[key].key}")
+
+    def _check_no_duplicates(self) -> None:
+        for job, starts in self.oracle.starts.items():
+            if starts > 1:
+                raise Violation("duplicate", f"{job.key} was started {starts} times without any fault")
+
+    def _check_orders(self) -> None:
+        """The same nodes in other causal orders give the same state."""
+        peer = self.living[0]
+        expected = shown(peer.daemon.machine)
+        for _ in range(ORDERS):
+            machine = Machine(peer.id, self.id, beacon_period=BEACON_PERIOD, lease=LEASE)
+            for node in self._shuffled(list(peer.daemon.clock)):
+                step(machine, NodeAdded(node), 0.0)
+            if shown(machine) != expected:
+                raise Violation("order", "the same nodes in another causal order give another state")
+
+    def _shuffled(self, order: list[Node]) -> list[Node]:
+        """A random linear extension."""
+        waiting = Counter({node.hash: len(node.parents) for node in order})
+        children: dict[bytes, list[Node]] = {}
+        for node in order:
+            for parent in node.parents:
+                children.setdefault(parent, []).append(node)
+        ready, result = [node for node in order if not node.parents], []
+        while ready:
+            node = ready.pop(self.world.rng.randrange(len(ready)))
+            result.append(node)
+            for child in children.get(node.hash, ()):
+                waiting[child.hash] -= 1
+                if not waiting[child.hash]:
+                    ready.append(child)
+        return result
+
+    def _outcome(self, violation: Violation | None) -> Outcome:
+        oracle = self.oracle
+        return Outcome(
+            seed=self.seed,
+            violation=violation,
+            lines=self.world.lines,
+            jobs=len(oracle.claims),
+            claims=sum(oracle.claims.values()),
+            starts=sum(oracle.starts.values()),
+            finals=len(oracle.finals),
+            duplicates=sum(count - 1 for count in oracle.starts.values()),
+            seconds=self.world.now,
+        )

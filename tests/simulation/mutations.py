@@ -1,0 +1,5 @@
+from contextlib import contextmanager
+RULES = {"x": None}
+@contextmanager
+def without(name):
+    yield

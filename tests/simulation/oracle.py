@@ -1,0 +1,193 @@
+"""Who knows everything and says nothing, until a promise of DESIGN 5 is broken: then it raises `Violation`.
+
+It judges by what became durable and by what really ran, never by what a machine believes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from clockmesh.coordinator.machine import Machine
+from clockmesh.protocol.events import (
+    AttemptEnded,
+    CancelAsked,
+    ClaimGranted,
+    Event,
+    JobClaimed,
+    ResultAccepted,
+    ResultProposed,
+    RunSubmitted,
+)
+from clockmesh.protocol.ids import AttemptRef, JobRef, PeerId, ResultHash, RunId
+from clockmesh.protocol.naming import result_hash, run_id
+from clockmesh.protocol.node import Node
+from clockmesh.protocol.plan import Guard
+
+from tests.simulation.scenario import Scenario
+from tests.simulation.world import Violation, World
+
+if TYPE_CHECKING:
+    from tests.simulation.peer import Peer
+    from tests.simulation.workload import Workload
+
+FinalKey = tuple[int, ResultHash]
+"""(attempt, hash)."""
+
+
+class Oracle:
+    def __init__(self, world: World, scenario: Scenario, workload: Workload) -> None:
+        self._world = world
+        self._quorum_guard = scenario.guard is Guard.QUORUM
+        self._workload = workload
+        self.letters: dict[PeerId, str] = {}
+        self.runs: dict[RunId, RunSubmitted] = {}
+        """Submissions that are durable somewhere."""
+        self.names: dict[RunId, str] = {}
+        self.finals: dict[JobRef, set[FinalKey]] = {}
+        self._accepts: dict[tuple[JobRef, int, ResultHash], set[PeerId]] = {}
+        self._proposed: dict[tuple[AttemptRef, PeerId], ResultHash] = {}
+        self._running: dict[JobRef, dict[int, tuple[Peer, AttemptRef]]] = {}
+        self.starts: Counter[JobRef] = Counter()
+        self.claims: Counter[JobRef] = Counter()
+
+    # What became durable
+
+    def written(self, peer: Peer, node: Node) -> None:
+        for event in node.events:
+            match event:
+                case RunSubmitted():
+                    run = run_id(event)
+                    self.runs[run] = event
+                    self.names.setdefault(run, str(len(self.names) + 1))
+                case JobClaimed():
+                    self.claims[JobRef(event.run, event.key)] += 1
+                case ResultProposed():
+                    ref = AttemptRef(event.run, event.key, event.attempt)
+                    self._proposed[ref, node.author] = result_hash(event.result)
+                case ResultAccepted():
+                    self._accepted(node.author, event)
+
+    def _accepted(self, voter: PeerId, event: ResultAccepted) -> None:
+        job = JobRef(event.run, event.key)
+        if self._quorum_guard:
+            voters = self._accepts.setdefault((job, event.attempt, event.result), set())
+            electorate = self.runs[event.run].electorate
+            if voter in electorate:
+                voters.add(voter)
+            decided = len(voters) >= len(electorate) // 2 + 1
+        else:
+            decided = self._proposed.get((AttemptRef(*job, event.attempt), voter)) == event.result
+        if decided:
+            self._final(job, (event.attempt, event.result))
+
+    def _final(self, job: JobRef, final: FinalKey) -> None:
+        finals = self.finals.setdefault(job, set())
+        if final in finals:
+            return
+        if not finals and self._world.tracing:
+            self._world.note(f"    final: {self._job_name(job)} attempt {final[0]}, result {final[1].hex()[:6]}")
+        finals.add(final)
+        if not self._quorum_guard:
+            return
+        if len({result for _, result in finals}) > 1:
+            raise Violation("two_finals", f"{self._job_name(job)} has {self._final_names(finals)}")
+        for peer, ref in self._running.get(job, {}).values():
+            if peer.suspended_at is None:
+                raise Violation("runs_after_final", f"{peer.letter} runs {self.name_of(ref)}")
+
+    def standing(self, job: JobRef) -> FinalKey | None:
+        """The final result that stands: the lowest."""
+        return min(self.finals.get(job, ()), default=None)
+
+    # What really ran
+
+    def started(self, peer: Peer, ref: AttemptRef, deadline: float) -> None:
+        self.starts[ref.job] += 1
+        if self._world.tracing:
+            peer.note(f"STARTS {self.name_of(ref)}, D={self._world.now + peer.until(deadline):.1f}")
+        self._running.setdefault(ref.job, {})[peer.index] = (peer, ref)
+        if self._quorum_guard and self.finals.get(ref.job):
+            raise Violation("start_after_final", f"{peer.letter} starts {self.name_of(ref)}")
+        self._check_overlap(ref.job)
+
+    def stopped(self, peer: Peer, ref: AttemptRef, how: str) -> None:
+        if self._world.tracing:
+            peer.note(f"{self.name_of(ref)} {how}")
+        runners = self._running[ref.job]
+        if runners.get(peer.index, (peer, None))[1] == ref:
+            del runners[peer.index]
+
+    def woke(self, peer: Peer) -> None:
+        """A whole machine goes on; what had passed its D is dead already."""
+        for job, runners in self._running.items():
+            if peer.index in runners:
+                self._check_overlap(job)
+                if self._quorum_guard and self.finals.get(job):
+                    raise Violation("runs_after_final", f"{peer.letter} wakes with {self._job_name(job)}")
+
+    def _check_overlap(self, job: JobRef) -> None:
+        awake = [(peer, ref) for peer, ref in self._running[job].values() if peer.suspended_at is None]
+        if len(awake) > 1 and self._quorum_guard:
+            names = " and ".join(f"{peer.letter} {self.name_of(ref)}" for peer, ref in awake)
+            raise Violation("overlap", names)
+
+    # What peers say
+
+    def answered(self, peer: Peer, token: int, run: RunId | None) -> None:
+        """An answer was given: what it is about must be on the disk of who gave it."""
+        request = self._workload.requests.get(token)
+        if request is None or run is None:
+            return
+        if not any(isinstance(event, RunSubmitted) and run_id(event) == run for node in reversed(peer.store) for event in node.events):
+            raise Violation("not_durable", f"{peer.letter} accepted run {request.name} and does not have it")
+        self._workload.answered(token, run, peer)
+        peer.note(f"has accepted run {request.name}")
+
+    def look(self, peer: Peer, machine: Machine, run: RunId) -> None:
+        """A peer shows a run: what it calls final is final, and never another thing."""
+        if not self._quorum_guard or run not in machine.runs:
+            return
+        for job in machine.runs[run].jobs.values():
+            finals = self.finals.get(job.ref)
+            if job.final is not None and finals and all(job.final.hash != result for _, result in finals):
+                shown = self._final_names({(job.final.attempt, job.final.hash)})
+                raise Violation("two_finals", f"{peer.letter} shows {shown} for {self._job_name(job.ref)}")
+
+    # The trace
+
+    def decided(self, peer: Peer, event: Event) -> None:
+        """A machine decided; a crash may still undo it."""
+        if self._world.tracing:
+            text = self._tell(event)
+            if text:
+                peer.note(text)
+
+    def _tell(self, event: Event) -> str:
+        match event:
+            case RunSubmitted():
+                self.names.setdefault(run_id(event), str(len(self.names) + 1))
+                return f"submits run {self.names[run_id(event)]}"
+            case CancelAsked():
+                return f"writes the cancel of run {self.names.get(event.run, '?')}"
+            case JobClaimed():
+                return f"claims {self.name_of(event)}"
+            case ClaimGranted():
+                carried = f" with the result of attempt {event.carried_attempt}" if event.carried else ""
+                return f"grants {self.name_of(event)} to {self.letters[event.claimant]}{carried}"
+            case AttemptEnded():
+                return f"writes {self.name_of(event)} {event.how}"
+            case ResultProposed():
+                return f"proposes {event.result.conclusion} {result_hash(event.result).hex()[:6]} of {self.name_of(event)}"
+            case ResultAccepted():
+                return f"accepts {event.result.hex()[:6]} of {self.name_of(event)}"
+        return ""
+
+    def name_of(self, ref: AttemptRef | JobClaimed | ClaimGranted | AttemptEnded | ResultProposed | ResultAccepted) -> str:
+        return f"{self._job_name(JobRef(ref.run, ref.key))} attempt {ref.attempt}"
+
+    def _job_name(self, job: JobRef) -> str:
+        return f"{self.names.get(job.run, job.run.hex()[:6])}/{job.key}"
+
+    def _final_names(self, finals: set[FinalKey]) -> str:
+        return " and ".join(f"{result.hex()[:6]} of attempt {attempt}" for attempt, result in sorted(finals))
