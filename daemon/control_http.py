@@ -29,6 +29,8 @@ HEAD_S = 10.0
 STALLED_S = 30.0
 """Without a byte of a body, or without the client taking any of an answer that is ready."""
 _READ_BYTES = 65_536
+_MAX_FIELDS = 32
+"""In a query; no verb has more than three."""
 
 
 _T = TypeVar("_T")
@@ -85,7 +87,8 @@ class Http:
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
 
     async def next_request(self) -> Request | None:
-        """The next request's head; None when the client has gone or asks nothing. h11.RemoteProtocolError for junk."""
+        """The next request's head; None when the client has gone or asks nothing. h11.RemoteProtocolError for junk,
+        Trouble for a query that is none."""
         if self._h11.our_state is h11.DONE:
             self._h11.start_next_cycle()
         with trio.move_on_after(IDLE_S) as limit:
@@ -95,8 +98,7 @@ class Http:
         if limit.cancelled_caught or not isinstance(event, h11.Request):
             return None
         target, _, query = event.target.decode("ascii").partition("?")
-        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=32)
-        return Request(event.method.decode("ascii"), unquote(target), dict(pairs), self._body)
+        return Request(event.method.decode("ascii"), unquote(target), _fields(query), self._body)
 
     @property
     def open(self) -> bool:
@@ -133,9 +135,8 @@ class Http:
 
     async def unless_gone(self, work: Callable[[], Awaitable[_T]]) -> _T:
         """What the work gives; Gone when the client leaves first. Reads the request's body to its end, and drops it."""
-        if self._h11.their_state is h11.SEND_BODY:
-            async for _ in self._body():
-                pass
+        async for _ in self._body():
+            pass
         outcome: _T | Exception = Gone()
 
         async def watch() -> None:
@@ -167,7 +168,7 @@ class Http:
     async def _body(self) -> AsyncIterator[bytes]:
         if self._h11.they_are_waiting_for_100_continue:
             await self._write(self._h11.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
-        while True:
+        while self._h11.their_state is h11.SEND_BODY:
             event = self._h11.next_event()
             if event is h11.NEED_DATA:
                 with trio.move_on_after(STALLED_S) as limit:
@@ -176,8 +177,6 @@ class Http:
                     raise Trouble(Exit.USAGE, "stalled", f"no byte of the request came for {STALLED_S:.0f} s")
             elif isinstance(event, h11.Data):
                 yield bytes(event.data)
-            else:
-                return
 
     def _closing(self) -> list[tuple[str, str]]:
         """An answer given before the request was read to its end is the connection's last."""
@@ -197,3 +196,10 @@ class Http:
             await self._stream.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             raise Gone from None
+
+
+def _fields(query: str) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_FIELDS))
+    except ValueError:
+        raise Trouble(Exit.USAGE, "bad_request", f"the query has more than {_MAX_FIELDS} fields") from None

@@ -105,6 +105,9 @@ async def _converse(http: Http, dispatch: Dispatch) -> None:
             trouble = Trouble(Exit.USAGE, "bad_http", f"not a request that this socket understands: {error}")
             await _refuse(http, trouble, error.error_status_hint)
             return
+        except Trouble as trouble:
+            await _refuse(http, trouble)
+            return
         if request is None:
             return
         await _answer(http, request, dispatch)
