@@ -14,7 +14,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -46,6 +46,8 @@ class Command:
     argv: Sequence[str]
     folder: Path
     env: Mapping[str, str]
+    stdout: Path | None = None
+    """A file for its standard output alone; None: it is logged, as standard error is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,15 +216,17 @@ def _spawn(command: Command, output: int) -> subprocess.Popen[bytes]:
     if not command.folder.is_dir():
         raise CommandError(f"no such directory: {command.folder}")
     try:
-        return subprocess.Popen(
-            list(command.argv),
-            cwd=command.folder,
-            env=dict(command.env),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            process_group=0,
-        )
+        with ExitStack() as opened:
+            stdout = output if command.stdout is None else opened.enter_context(command.stdout.open("wb"))
+            return subprocess.Popen(
+                list(command.argv),
+                cwd=command.folder,
+                env=dict(command.env),
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=output,
+                process_group=0,
+            )
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise CommandError(f"{command.argv[0]} could not be started: {reason}") from error

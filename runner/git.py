@@ -1,0 +1,107 @@
+"""Git as a job's built-in steps use it: bounded in what it may speak, never asking, stopped like any command."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from clockmesh.runner.errors import RunnerError
+from clockmesh.runner.process import Command, Ended, How, Processes
+
+_PROTOCOLS = "file:git:http:https:ssh"
+"""Not `ext`, which runs a command that the URL names."""
+
+Say = Callable[[str], None]
+
+
+class GitError(RunnerError):
+    """Git failed; one line, git's own reason in it."""
+
+
+class Interrupted(RunnerError):
+    """A command of a built-in step was stopped. `how`: by a cancel or a time limit."""
+
+    def __init__(self, ended: Ended) -> None:
+        self.how: How = ended.how
+        super().__init__(f"stopped: {ended.how.value}")
+
+
+class Git:
+    """Runs git commands of one step. What is printed goes to the log, unless it is asked for."""
+
+    def __init__(
+        self,
+        processes: Processes,
+        say: Say,
+        env: Mapping[str, str],
+        *,
+        timeout: float = float("inf"),
+        survives_cancel: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """GitError when git is not installed. `timeout` seconds are for each command."""
+        self._processes = processes
+        self._say = say
+        self._env = {
+            **env,
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_ALLOW_PROTOCOL": _PROTOCOLS,
+            "LC_ALL": "C.UTF-8",
+        }
+        self._timeout = timeout
+        self._survives_cancel = survives_cancel
+        program = shutil.which("git", path=env.get("PATH"))
+        if program is None:
+            raise GitError("git is not installed on this peer, or not in the PATH of its daemon")
+        self._program = program
+
+    def run(self, folder: Path, *arguments: str) -> None:
+        """Show and run it in `folder`. GitError when it fails, Interrupted when it was stopped."""
+        self._say("[command]" + without_password(" ".join(["git", *arguments])))
+        self._run(folder, arguments, tell=True)
+
+    def lines(self, folder: Path, *arguments: str) -> list[str]:
+        """The lines that it prints, not logged."""
+        return self._run(folder, arguments, tell=False)
+
+    def into(self, file: Path, folder: Path, *arguments: str) -> None:
+        """Its standard output, byte by byte, in a file."""
+        self._run(folder, arguments, tell=False, stdout=file)
+
+    def _run(
+        self, folder: Path, arguments: tuple[str, ...], *, tell: bool, stdout: Path | None = None
+    ) -> list[str]:
+        printed: list[str] = []
+
+        def hear(lines: list[str]) -> None:
+            printed.extend(lines)
+            if tell:
+                for line in lines:
+                    self._say(without_password(line.rpartition("\r")[2]))  # of a progress line only what it came to
+
+        ended = self._processes.run(
+            Command([self._program, *arguments], folder, self._env, stdout),
+            hear,
+            timeout=self._timeout,
+            survives_cancel=self._survives_cancel,
+        )
+        if ended.how is not How.ITSELF:
+            raise Interrupted(ended)
+        if ended.code:
+            raise GitError(f"git {arguments[0]} failed: {without_password(_reason(printed, ended.code))}")
+        return printed
+
+
+def without_password(text: str) -> str:
+    """Text with the passwords of the URLs in it left out: logs are read by every peer."""
+    return re.sub(r"([a-z][a-z0-9+.-]*://[^\s/@:]*):[^\s/@]+@", r"\1@", text, flags=re.IGNORECASE)
+
+
+def _reason(printed: list[str], code: int) -> str:
+    """The line that says most: the first of git's `fatal:`, or of a server's `ERR`, or the last."""
+    for mark in ("fatal: ", "error: "):
+        for line in printed:
+            if line.startswith(mark):
+                return line.removeprefix(mark).strip()
+    return next((line for line in reversed(printed) if line.strip()), f"exit status {code}")

@@ -1,0 +1,317 @@
+"""A snapshot: the submitter's work tree in one file, so that any peer can check out exactly what was submitted.
+
+The file is a plain tar: `meta.json`; in a git work tree with a commit a `pack` with that commit alone (its trees and
+blobs); and under `files/` what differs from it, or without git everything. Equal trees make equal bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from clockmesh.protocol.plan import Snapshot
+from clockmesh.runner.errors import RunnerError
+
+_FILES = "files/"
+_IDENTITY = "identity.key"
+"""A folder that holds it is a clockmesh home: never part of a snapshot."""
+
+
+class SnapshotError(RunnerError):
+    """The work tree cannot be taken, or the snapshot's bytes are bad. One line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    file: BinaryIO
+    """At its start; unnamed, gone when closed."""
+    snapshot: Snapshot
+    """Its blob is None: whoever stores the file names it."""
+    root: Path
+    """The folder that was taken; the workflow's path in the plan is relative to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What a snapshot says of itself."""
+
+    sha: str
+    ref: str
+    shallow: bool
+    """The commit has parents, which are not there."""
+    deleted: tuple[str, ...]
+    """Files of the commit that the work tree does not have."""
+
+
+def make_snapshot(start: Path, *, limit: int) -> Made:
+    """The work tree around the workflow file `start`: its git work tree, else the folder that holds its `.github`,
+    else its folder. SnapshotError when it is above `limit` bytes or git fails."""
+    start = start.resolve()
+    root = _git_root(start)
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - handed to the caller
+    try:
+        if root is None:
+            root = _plain_root(start)
+            snapshot = _take_plain(root, file, limit)
+        else:
+            snapshot = _take_git(root, file, limit)
+    except BaseException:
+        file.close()
+        raise
+    file.seek(0)
+    return Made(file, snapshot, root)
+
+
+def read_meta(blob: Path) -> Meta:
+    """SnapshotError when `blob` is no snapshot."""
+    try:
+        with tarfile.open(blob, "r:") as tar:
+            first = tar.next()
+            source = tar.extractfile(first) if first is not None and first.name == "meta.json" else None
+            fields = json.loads(source.read(64 * 1024 * 1024)) if source is not None else None
+        return Meta(
+            str(fields["sha"]), str(fields["ref"]), bool(fields["shallow"]), tuple(map(str, fields["deleted"]))
+        )
+    except (OSError, tarfile.TarError, ValueError, KeyError, TypeError) as error:
+        raise SnapshotError(f"the snapshot is damaged: {error}") from error
+
+
+def extract_pack(blob: Path, target: Path) -> None:
+    """Write the snapshot's git pack to the file `target`."""
+    with _opened(blob) as tar:
+        try:
+            source = tar.extractfile("pack")
+        except KeyError:
+            source = None
+        if source is None:
+            raise SnapshotError("the snapshot is damaged: it has no pack")
+        with target.open("wb") as out:
+            shutil.copyfileobj(source, out)
+
+
+def extract_files(blob: Path, target: Path, deleted: Sequence[str] = ()) -> None:
+    """Put the snapshot's files over what is in `target`, and remove `deleted`. SnapshotError for a path that leaves
+    `target` or reaches into `.git`."""
+    for name in deleted:
+        place = _inside(target, name)
+        if place.is_symlink() or place.is_file():
+            place.unlink()
+            _prune(place.parent, target)
+    with _opened(blob) as tar:
+        for member in tar:
+            if member.name.startswith(_FILES):
+                _extract(tar, member, target)
+
+
+def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
+    member = member.replace(name=member.name.removeprefix(_FILES), deep=False)
+    place = _inside(target, member.name)
+    if not (member.isfile() or member.issym()):
+        raise SnapshotError(f"the snapshot holds {member.name!r}, which is no file")
+    for folder in reversed(place.relative_to(target).parents):
+        above = target / folder
+        if above.is_symlink() or (above.exists() and not above.is_dir()):
+            above.unlink()  # in the commit it was a file or a link, in the work tree it is a folder
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if place.is_symlink() or place.exists():
+        place.unlink()
+    if member.issym():
+        place.symlink_to(member.linkname)  # a link may point anywhere, as in git; nothing is written through it
+        return
+    source = tar.extractfile(member)
+    with place.open("xb") as out:
+        if source is not None:
+            shutil.copyfileobj(source, out)
+    place.chmod(0o755 if member.mode & stat.S_IXUSR else 0o644)
+
+
+def _inside(target: Path, name: str) -> Path:
+    parts = name.split("/")
+    if not name or any(part in ("", ".", "..") or part.lower() == ".git" for part in parts) or "\0" in name:
+        raise SnapshotError(f"the snapshot names the path {name!r}, which is refused")
+    return target.joinpath(*parts)
+
+
+def _prune(folder: Path, stop: Path) -> None:
+    """Remove folders that became empty, as git does."""
+    while folder != stop and folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent
+
+
+@contextmanager
+def _opened(blob: Path) -> Iterator[tarfile.TarFile]:
+    """SnapshotError for a tar that is not whole, wherever that shows."""
+    try:
+        with tarfile.open(blob, "r:", encoding="utf-8", errors="surrogateescape") as tar:
+            yield tar
+    except tarfile.TarError as error:
+        raise SnapshotError(f"the snapshot is damaged: {error}") from error
+
+
+def _take_git(root: Path, file: BinaryIO, limit: int) -> Snapshot:
+    sha = _git(root, "rev-parse", "--verify", "--quiet", "HEAD^{commit}", may_fail=True).decode().strip()
+    ref = _git(root, "symbolic-ref", "--quiet", "HEAD", may_fail=True).decode().strip()
+    origin = _origin(root)
+    names = set(_names(root, "ls-files", "--others", "--exclude-standard", "-z"))
+    if sha:
+        names |= set(_names(root, "diff", "--name-only", "--no-renames", "--ignore-submodules=all", "-z", "HEAD"))
+    else:
+        names |= set(_names(root, "ls-files", "--cached", "-z"))
+    here = sorted(name for name in names if _wanted(root, name))
+    deleted = sorted(name for name in names if sha and not name.endswith("/") and _is_gone(root / name))
+    shallow = bool(sha) and b"\nparent " in _git(root, "cat-file", "commit", sha).split(b"\n\n")[0]
+    with _Writer(root, file, limit) as writer:
+        writer.meta({"deleted": deleted, "ref": ref, "sha": sha, "shallow": shallow, "v": 1})
+        if sha:
+            writer.pack(sha)
+        for name in here:
+            writer.file(name)
+    return Snapshot(size=file.seek(0, io.SEEK_END), sha=sha, ref=ref, origin=origin)
+
+
+def _take_plain(root: Path, file: BinaryIO, limit: int) -> Snapshot:
+    with _Writer(root, file, limit) as writer:
+        writer.meta({"deleted": [], "ref": "", "sha": "", "shallow": False, "v": 1})
+        for name in _walk(root):
+            writer.file(name)
+    return Snapshot(size=file.seek(0, io.SEEK_END))
+
+
+class _Writer:
+    """Writes the tar, refusing to grow above the limit."""
+
+    def __init__(self, root: Path, file: BinaryIO, limit: int) -> None:
+        self._root = root
+        self._file = file
+        self._limit = limit
+        self._tar = tarfile.open(  # noqa: SIM115 - closed by __exit__
+            fileobj=file, mode="w", format=tarfile.PAX_FORMAT, encoding="utf-8", errors="surrogateescape"
+        )
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._tar.close()
+
+    def meta(self, fields: dict[str, object]) -> None:
+        data = json.dumps(fields, sort_keys=True).encode()
+        self._add("meta.json", len(data), io.BytesIO(data))
+
+    def pack(self, sha: str) -> None:
+        """The commit, its trees and its blobs; not its parents."""
+        objects = _git(self._root, "rev-list", "--objects", "--max-count=1", sha)
+        ids = b"".join(line.split(b" ")[0] + b"\n" for line in objects.splitlines())
+        with tempfile.TemporaryFile() as packed:
+            done = subprocess.run(
+                ["git", "-c", "pack.threads=1", "pack-objects", "--stdout", "-q", "--delta-base-offset"],
+                cwd=self._root,
+                input=ids,
+                stdout=packed,
+                stderr=subprocess.PIPE,
+                check=False,
+            )
+            if done.returncode:
+                raise SnapshotError(f"git pack-objects failed in {self._root}: {_first_line(done.stderr)}")
+            size = packed.seek(0, io.SEEK_END)
+            packed.seek(0)
+            self._add("pack", size, packed)
+
+    def file(self, name: str) -> None:
+        path = self._root / name
+        try:
+            found = path.lstat()
+            if stat.S_ISLNK(found.st_mode):
+                info = tarfile.TarInfo(_FILES + name)
+                info.type, info.linkname = tarfile.SYMTYPE, os.readlink(path)
+                self._tar.addfile(info)
+            elif stat.S_ISREG(found.st_mode):
+                with path.open("rb") as source:
+                    self._add(_FILES + name, found.st_size, source, found.st_mode & 0o111)
+        except FileNotFoundError:
+            pass  # removed since it was listed
+        except OSError as error:
+            raise SnapshotError(f"{path} cannot be read: {error.strerror}") from error
+
+    def _add(self, name: str, size: int, source: BinaryIO, executable: int = 0) -> None:
+        if self._file.tell() + size > self._limit:
+            raise SnapshotError(
+                f"{self._root} is larger than {self._limit // (1024 * 1024)} MiB, the most that a snapshot may hold; "
+                "ignore what the workflow does not need in .gitignore, or use --remote"
+            )
+        info = tarfile.TarInfo(name)
+        info.size, info.mode = size, 0o755 if executable else 0o644
+        self._tar.addfile(info, source)
+
+
+def _git_root(start: Path) -> Path | None:
+    """The git work tree that holds the file; None outside of one. SnapshotError when git refuses one that is there."""
+    folder = start.parent
+    if not any((above / ".git").exists() for above in (folder, *folder.parents)) or shutil.which("git") is None:
+        return None
+    return Path(os.fsdecode(_git(folder, "rev-parse", "--show-toplevel").rstrip(b"\n")))
+
+
+def _plain_root(start: Path) -> Path:
+    return next((above.parent for above in start.parents if above.name == ".github"), start.parent)
+
+
+def _origin(root: Path) -> str:
+    """The URL of `origin`, a password in it left out (it would be read by every peer), a path made absolute."""
+    url = _git(root, "remote", "get-url", "origin", may_fail=True).decode(errors="replace").strip()
+    if re.match(r"[a-z+]+://", url, re.IGNORECASE):
+        return re.sub(r"^([a-z+]+://[^/@:]*):[^/@]*@", r"\1@", url, flags=re.IGNORECASE)
+    if url and not re.match(r"[^/]+:", url):
+        return str((root / url).resolve())
+    return url
+
+
+def _names(root: Path, *arguments: str) -> Iterator[str]:
+    return (os.fsdecode(name) for name in _git(root, *arguments).split(b"\0") if name)
+
+
+def _wanted(root: Path, name: str) -> bool:
+    """A file or link that is there, outside of any clockmesh home."""
+    if name.endswith("/") or not ((root / name).is_symlink() or (root / name).is_file()):
+        return False
+    return not any((root / folder / _IDENTITY).exists() for folder in Path(name).parents)
+
+
+def _is_gone(path: Path) -> bool:
+    return not path.is_symlink() and not path.is_file()
+
+
+def _walk(root: Path) -> Iterator[str]:
+    for folder, folders, files in os.walk(root):
+        folders[:] = [] if _IDENTITY in files else sorted(name for name in folders if name != ".git")
+        if _IDENTITY in files:
+            continue
+        linked = [name for name in folders if (Path(folder) / name).is_symlink()]
+        for name in sorted([*files, *linked]):
+            yield (Path(folder) / name).relative_to(root).as_posix()
+
+
+def _git(root: Path, *arguments: str, may_fail: bool = False) -> bytes:
+    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    if done.returncode and not may_fail:
+        raise SnapshotError(f"git {arguments[0]} failed in {root}: {_first_line(done.stderr)}")
+    return done.stdout if not done.returncode else b""
+
+
+def _first_line(data: bytes) -> str:
+    return (data.decode(errors="replace").strip().splitlines() or ["no reason given"])[0]
