@@ -1,0 +1,211 @@
+"""The contexts of expressions, out of a plan and of what is known where a job runs.
+
+What changes while a job runs (`env`, `steps`, `job.status`) belongs to whoever runs it; here these start empty.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from clockmesh.protocol.plan import Plan, PlannedJob, Remote
+from clockmesh.runner.expressions import CaseSensitive, Status, Value
+from clockmesh.runner.inputs import inputs_context
+from clockmesh.runner.model import Job, Workflow
+from clockmesh.runner.spec import JobSpec, NeedResult
+
+NO_SERVER = "https://github.com"
+"""`github.server_url` where no origin says another: what scripts expect to find there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where a job runs, for `runner` and `github`."""
+
+    name: str
+    """The peer's."""
+    arch: str
+    """X64 or ARM64."""
+    workspace: str
+    temp: str
+    tool_cache: str
+    event_path: str = ""
+
+
+def job_contexts(workflow: Workflow, spec: JobSpec, machine: Machine) -> dict[str, Value]:
+    """Every context that a step may name; `env` and `steps` are there to be filled."""
+    planned = spec.job
+    job = workflow.job(planned.job_id)
+    github = github_context(workflow, spec.plan) | _attempt_facts(spec, planned, machine)
+    return {
+        **plan_contexts(workflow, spec.plan, planned),
+        "github": github,
+        "needs": needs_context(job, spec.needs),
+        "env": CaseSensitive(),
+        "steps": {},
+        "job": {"status": "success"},
+        "runner": {
+            "name": machine.name,
+            "os": "Linux",
+            "arch": machine.arch,
+            "temp": machine.temp,
+            "tool_cache": machine.tool_cache,
+            "environment": "self-hosted",
+            "debug": "",
+        },
+    }
+
+
+def plan_contexts(workflow: Workflow, plan: Plan, planned: PlannedJob | None = None) -> dict[str, Value]:
+    """The contexts that are known before any job runs: github, inputs, vars, secrets; of a job matrix and strategy."""
+    contexts: dict[str, Value] = {
+        "github": github_context(workflow, plan),
+        "inputs": inputs_context(workflow, plan.inputs),
+        "vars": {},
+        "secrets": {},
+    }
+    if planned is not None:
+        contexts["matrix"] = json.loads(planned.matrix) if planned.matrix else None
+        contexts["strategy"] = strategy_context(plan, planned)
+    return contexts
+
+
+def github_context(workflow: Workflow, plan: Plan) -> dict[str, Value]:
+    """What the plan alone tells of `github`."""
+    source = plan.source
+    url = source.url if isinstance(source, Remote) else source.origin
+    server, repository = repository_of(url)
+    ref = _full_ref(source.ref)
+    kind, _, short_ref = ref.removeprefix("refs/").partition("/")
+    return {
+        "actor": "",
+        "event": event_payload(workflow, plan),
+        "event_name": plan.event,
+        "ref": ref,
+        "ref_name": short_ref,
+        "ref_type": "tag" if kind == "tags" else "branch",
+        "ref_protected": False,
+        "base_ref": "",
+        "head_ref": "",
+        "repository": repository,
+        "repository_owner": repository.partition("/")[0],
+        "repositoryUrl": url,
+        "sha": source.sha,
+        "server_url": server,
+        "api_url": f"{server}/api/v3" if server != NO_SERVER else "https://api.github.com",
+        "graphql_url": f"{server}/api/graphql" if server != NO_SERVER else "https://api.github.com/graphql",
+        "workflow": workflow.name or plan.path,
+        "workflow_ref": f"{repository}/{plan.path}@{ref}" if repository else plan.path,
+        "workflow_sha": source.sha,
+        "token": "",
+        "retention_days": "90",
+        "run_attempt": "1",
+    }
+
+
+def _attempt_facts(spec: JobSpec, planned: PlannedJob, machine: Machine) -> dict[str, Value]:
+    """What running adds to `github`. `run_attempt` counts re-runs by people: an attempt elsewhere keeps it at 1."""
+    return {
+        "actor": spec.actor,
+        "triggering_actor": spec.actor,
+        "job": planned.job_id,
+        "run_id": run_number_of(spec.run),
+        "run_number": str(spec.run_number),
+        "workspace": machine.workspace,
+        "event_path": machine.event_path,
+        "action": "",
+        "action_path": "",
+    }
+
+
+def run_number_of(run: str) -> str:
+    """A run id (hexadecimal) as `github.run_id` has it: digits, small enough for a double."""
+    return str(int(run[:12], 16))
+
+
+def event_payload(workflow: Workflow, plan: Plan) -> dict[str, Value]:
+    """`github.event`, and what the file GITHUB_EVENT_PATH holds: the parts of GitHub's payload that exist here."""
+    source = plan.source
+    url = source.url if isinstance(source, Remote) else source.origin
+    _, repository = repository_of(url)
+    owner, _, name = repository.partition("/")
+    ref = _full_ref(source.ref)
+    payload: dict[str, Value] = {
+        "ref": ref,
+        "repository": {"full_name": repository, "name": name, "owner": {"login": owner}, "clone_url": url},
+        "workflow": plan.path,
+    }
+    if plan.event == "workflow_dispatch":
+        payload["inputs"] = dict(plan.inputs)
+    elif plan.event == "push":
+        payload |= {"after": source.sha, "head_commit": {"id": source.sha}}
+    elif plan.event == "schedule" and workflow.triggers.schedules:
+        payload["schedule"] = workflow.triggers.schedules[0].cron
+    return payload
+
+
+def strategy_context(plan: Plan, planned: PlannedJob) -> dict[str, Value]:
+    """`strategy`, of a job without a matrix too: it is one leg of one."""
+    legs = [job.key for job in plan.jobs if job.job_id == planned.job_id]
+    return {
+        "fail-fast": planned.fail_fast or not planned.matrix,
+        "job-index": legs.index(planned.key) if planned.key in legs else 0,
+        "job-total": max(len(legs), 1),
+        "max-parallel": planned.max_parallel or max(len(legs), 1),
+    }
+
+
+def needs_context(job: Job, ended: Mapping[str, NeedResult]) -> dict[str, Value]:
+    """`needs`: the jobs that this one names, with their results and outputs."""
+    return {
+        name: {"result": ended[name].result, "outputs": dict(ended[name].outputs)}
+        for name in job.needs
+        if name in ended
+    }
+
+
+def job_status(workflow: Workflow, job: Job, ended: Mapping[str, NeedResult], *, cancelled: bool) -> Status:
+    """What the status functions of a job's `if` see: success of all it needs, directly or not; failure of any."""
+    ancestors: set[str] = set()
+    waiting = list(job.needs)
+    while waiting:
+        name = waiting.pop()
+        if name not in ancestors:
+            ancestors.add(name)
+            waiting.extend(workflow.job(name).needs)
+    results = {ended[name].result for name in ancestors if name in ended}
+    return Status(success=results <= {"success"} and not cancelled, failure="failure" in results, cancelled=cancelled)
+
+
+def _full_ref(ref: str) -> str:
+    return ref if not ref or ref.startswith("refs/") else f"refs/heads/{ref}"
+
+
+_SCP = re.compile(r"(?:[^@/]+@)?([^:/]+):(?!//)(.+)")
+
+
+def repository_of(url: str) -> tuple[str, str]:
+    """(server URL, `owner/name`) of a git URL; a local path gives its last two folders."""
+    if not url:
+        return NO_SERVER, ""
+    if "://" not in url and (match := _SCP.fullmatch(url)):
+        server, path = f"https://{match.group(1)}", match.group(2)
+    else:
+        try:
+            parts = urlsplit(url)
+            host = f"{parts.hostname or ''}{f':{parts.port}' if parts.port and parts.scheme.startswith('http') else ''}"
+        except ValueError:
+            return NO_SERVER, ""
+        scheme = parts.scheme if parts.scheme in ("http", "https") else "https"
+        server, path = f"{scheme}://{host}" if host else NO_SERVER, parts.path
+    pieces = [piece for piece in path.removesuffix("/").removesuffix(".git").split("/") if piece]
+    return server, "/".join(pieces[-2:])
+
+
+def iso_time(ms: int) -> str:
+    """Wall time in GitHub's form, `2026-02-27T13:07:30Z`."""
+    return datetime.datetime.fromtimestamp(ms / 1000, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
