@@ -20,6 +20,8 @@ class Carrier:
     height: int
     node: NodeHash
     submitter: PeerId
+    wall_ms: int = 0
+    """When it was written, by the submitter's clock; 0 before."""
 
 
 @dataclass(slots=True)

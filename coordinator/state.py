@@ -88,7 +88,9 @@ def _touch(state: State, run: RunState) -> None:
 
 def _submitted(state: State, author: PeerId, event: RunSubmitted, node: Node | None) -> None:
     run = run_id(event)
-    carrier = Carrier(node.height, node.hash, author) if node else Carrier(state.height + 1, NodeHash(b""), author)
+    carrier = Carrier(state.height + 1, NodeHash(b""), author)
+    if node is not None:
+        carrier = Carrier(node.height, node.hash, author, node.wall_ms)
     known = state.runs.get(run)
     if known is None:
         _new_run(state, run, event, carrier, provisional=node is None)

@@ -1,0 +1,144 @@
+"""`why RUN`: what each job of a run waits for, in whole sentences, as this peer sees it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from clockmesh.coordinator import claims, jobs, leases, ranks, runs, take
+from clockmesh.coordinator.jobs import JobState
+from clockmesh.coordinator.runs import RunState
+from clockmesh.protocol.ids import JobKey, PeerId, RunId
+from clockmesh.protocol.plan import Guard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from clockmesh.coordinator.machine import Machine
+
+MAX_JOBS = 20
+"""Open jobs explained one by one; the rest are counted."""
+
+
+def explain(machine: Machine, run_id: RunId, now: float) -> list[str]:
+    """Sentences, the run first; KeyError for a run that is not known."""
+    run = machine.state.runs[run_id]
+    short = run_id.hex()[:12]
+    conclusion = runs.conclusion(run)
+    if conclusion is not None:
+        lines = [f"run {short} has ended: {conclusion}"]
+        lines += [line for key in run.planned for line in _ended(machine, run, key)]
+        return lines
+    lines = [f"run {short} was submitted by {machine.name_of(run.carrier.submitter)}; {_electorate(machine, run, now)}"]
+    if run.cancel_asked:
+        lines.append("its end was asked for: running jobs are being stopped, the others end as cancelled")
+    for key in list(run.open)[:MAX_JOBS]:
+        lines += [f"{key}: {line}" for line in _open(machine, run, run.jobs[key], now)]
+    if len(run.open) > MAX_JOBS:
+        lines.append(f"{len(run.open) - MAX_JOBS} more jobs are open; clockmesh run show {short} lists them")
+    return lines
+
+
+def _names(machine: Machine, peers: Iterable[PeerId]) -> str:
+    return ", ".join(sorted(machine.name_of(peer) for peer in peers)) or "nobody"
+
+
+def _electorate(machine: Machine, run: RunState, now: float) -> str:
+    if run.submission.guard is Guard.LEASE:
+        return "guard lease: each claimant votes for itself alone"
+    voters, quorum = run.electorate.members, run.electorate.quorum
+    living = [voter for voter in voters if machine.live(voter, now)]
+    text = f"electorate {_names(machine, voters)}; {len(living)} of {len(voters)} sessions live, {quorum} needed"
+    if len(living) < quorum:
+        away = _names(machine, set(voters) - set(living))
+        text += f": nothing of it can start before more are back; start clockmeshd on {away}"
+    return text
+
+
+def _ended(machine: Machine, run: RunState, key: JobKey) -> list[str]:
+    job = run.jobs[key]
+    ran = jobs.executed(job)
+    if job.final is None or ran is None:
+        return []
+    error = f": {job.final.result.error}" if job.final.result.error else ""
+    text = f"{key}: {job.final.result.conclusion} on {machine.name_of(ran[1])}, attempt {ran[0]}{error}"
+    if job.duplicates:
+        text += f"; it ran to its end {len(job.duplicates)} times more, as a lease allows when peers are cut off"
+    return [text, *_history(machine, job, key)]
+
+
+def _history(machine: Machine, job: JobState, key: JobKey) -> list[str]:
+    """Attempts that came to nothing."""
+    return [
+        f"{key}: attempt {attempt} of {machine.name_of(peer)} was {how}"
+        for (attempt, peer), how in sorted(job.ended.items())
+    ]
+
+
+def _open(machine: Machine, run: RunState, job: JobState, now: float) -> list[str]:
+    key = job.ref.key
+    if not runs.ready(run, key):
+        return _not_ready(run, key)
+    lines = [_owner(machine, run, job, now)]
+    lines += [_claim(machine, run, job, claim, now) for claim in jobs.open_claims(job)]
+    for (attempt, peer), how in sorted(job.ended.items())[-3:]:
+        lines.append(f"attempt {attempt} of {machine.name_of(peer)} was {how}")
+    for (attempt, peer), _ in jobs.valid_proposals(job):
+        accepted = len(job.accepts.get(attempt, ()))
+        lines.append(
+            f"{machine.name_of(peer)} proposed the result of attempt {attempt}; "
+            f"{accepted} of {job.electorate.quorum} accepts"
+        )
+    return lines
+
+
+def _not_ready(run: RunState, key: JobKey) -> list[str]:
+    waiting = list(runs.waits_for(run, key))
+    if waiting:
+        return [f"waiting for needs: {', '.join(waiting)}"]
+    return [f"waiting for earlier legs of its matrix: max-parallel is {run.planned[key].max_parallel}"]
+
+
+def _owner(machine: Machine, run: RunState, job: JobState, now: float) -> str:
+    attempt = max((number for number, _ in jobs.open_claims(job)), default=claims.next_attempt(job))
+    order = ranks.ranked(machine, job.attempt(attempt))
+    if not order:
+        return _nobody(machine, run.planned[job.ref.key].labels)
+    first, *others = [f"{machine.name_of(entry.peer)} {entry.distance}" for entry in order]
+    text = f"owned by {first.rpartition(' ')[0]} (distance {first.rpartition(' ')[2]}"
+    text += f", then {', '.join(others)})" if others else ")"
+    owner = order[0].peer
+    if not machine.live(owner, now):
+        text += f"; no session with {machine.name_of(owner)}, so the next one takes it"
+    elif not take.free_slots(machine, owner) and not any(peer == owner for _, peer in jobs.open_claims(job)):
+        text += f"; {machine.name_of(owner)} has no free slot"
+    return text
+
+
+def _nobody(machine: Machine, labels: tuple[str, ...]) -> str:
+    offered = {label for member in machine.members.values() for label in member.description.labels}
+    missing = [label for label in labels if label not in offered]
+    if missing:
+        return f"no member offers label {', '.join(missing)}; clockmesh peer list shows the labels"
+    if labels:
+        return f"no one member with slots offers all of {', '.join(labels)}; clockmesh peer list shows the labels"
+    return "no member has slots to run it; clockmesh peer list shows the slots"
+
+
+def _claim(machine: Machine, run: RunState, job: JobState, claim: tuple[int, PeerId], now: float) -> str:
+    attempt, peer = claim
+    name = machine.name_of(peer)
+    granted = job.grants.get(claim, {})
+    quorum = job.electorate.quorum
+    if jobs.has_quorum(job, attempt, peer):
+        text = f"{name} holds attempt {attempt} with {len(granted)} grants ({quorum} needed)"
+    else:
+        text = f"{name} claimed attempt {attempt} and has {len(granted)} of {quorum} grants"
+        others = {voter for voter, votes in job.votes.items() if votes.get(attempt, peer) != peer}
+        if others:
+            text += f"; {_names(machine, others)} voted for another"
+    if not machine.live(peer, now):
+        left = leases.silent_from(machine.leases, job, attempt, peer) + run.lease - now
+        text += f"; no session with {name}, " + (
+            f"so others may take it over in {left:.0f} s" if left > 0 else "so others may take it over now"
+        )
+    return text
