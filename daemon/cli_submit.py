@@ -88,18 +88,18 @@ def _bad_file(file: str, what: str) -> Trouble:
 
 
 def path_in_repository(file: str) -> str:
-    """How the workflow's repository knows the file: below its git work tree, else from `.github` on, else its name."""
+    """How the workflow's repository knows the file: below its git work tree, else beside `.github`, else its name."""
     whole = os.path.realpath(file)
-    folder = os.path.dirname(whole)
-    while True:
-        if os.path.exists(os.path.join(folder, ".git")):
-            return os.path.relpath(whole, folder)
-        parent = os.path.dirname(folder)
-        if parent == folder:
-            break
-        folder = parent
-    before, found, name = whole.rpartition("/.github/workflows/")
-    return f".github/workflows/{name}" if found and before else os.path.basename(whole)
+    root = os.path.dirname(whole)
+    beside_github = root
+    found = False
+    while not os.path.exists(os.path.join(root, ".git")):
+        if os.path.basename(root) == ".github" and not found:
+            beside_github, found = os.path.dirname(root), True
+        if root == os.path.dirname(root):
+            return os.path.relpath(whole, beside_github)
+        root = os.path.dirname(root)
+    return os.path.relpath(whole, root)
 
 
 def _path_in_remote(path: str) -> str:
@@ -118,7 +118,7 @@ def _send(client: Client, asked: Asked, body: dict[str, Any]) -> dict[str, Any]:
             raise
     from clockmesh.daemon.cli_snapshot import upload_snapshot
 
-    body["snapshot"] = upload_snapshot(client, asked.options.file)
+    body["path"], body["snapshot"] = upload_snapshot(client, asked.options.file)
     return _submitted(client, asked, body)
 
 

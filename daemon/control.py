@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import structlog
 import trio
@@ -22,7 +23,7 @@ log = structlog.get_logger()
 
 
 async def serve_control(
-    service: Service, home: Home, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    service: Service, home: Home, *, task_status: Any = trio.TASK_STATUS_IGNORED
 ) -> None:
     """Answer on the home's control socket until cancelled; started once it listens. Call with the home's lock held: a
     socket that lies there is a dead daemon's. OSError where the socket cannot be made."""

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import h11
 import structlog
@@ -48,7 +49,7 @@ def bind(home: str) -> socket.socket:
 
 
 async def serve(
-    listener: socket.socket, dispatch: Dispatch, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    listener: socket.socket, dispatch: Dispatch, *, task_status: Any = trio.TASK_STATUS_IGNORED
 ) -> None:
     """Serve each connection in a task of its own until cancelled. Closes the listener."""
     listener.setblocking(False)

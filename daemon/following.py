@@ -1,4 +1,4 @@
-"""Following runs: log lines and changes as JSON lines, as they come, for as long as a run goes on.
+"""Logs and changes of runs as JSON lines, as they come, for as long as a run goes on.
 
 Whoever is slow to read is waited for: nothing is buffered here, so a reader that stops stops the reading of logs too,
 and nothing else.
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from clockmesh.coordinator.view import JobView, RunView, run_view
+from clockmesh.coordinator.view import JobView, run_view
 from clockmesh.daemon import surface
 from clockmesh.daemon.errors import NotFound
 from clockmesh.daemon.service import Service
@@ -26,21 +26,17 @@ _LAST_LINES_S = 10.0
 
 
 async def log_lines(service: Service, run: RunId, key: JobKey | None, follow: bool, send: Send) -> None:
-    """The log of one job or of all. Without `follow`: what there is, job by job in the plan's order; with it: as the
-    lines come, until the job (or the run) has ended."""
-    teller = _Teller(service, run, send, {})
-    if follow:
-        await teller.tell(lambda job: key in (None, job.key), changes=False)
-        return
-    for job in run_view(service.machine, run).jobs:
-        if key in (None, job.key):
-            await teller.log_of(job, follow=False)
+    """The log of one job or of all, in the plan's order. `follow`: as the lines come, until the job (or run) has
+    ended."""
+    async with aclosing(service.read_log(run, key, follow=follow)) as lines:
+        async for line in lines:
+            await send(_as_line(surface.log_json(line.key, _record(line.line))))
 
 
 async def follow(service: Service, run: RunId, logs: bool, send: Send) -> None:
     """Each change of the run and its jobs, with `logs` their log lines too; the last line is the event `end`."""
-    teller = _Teller(service, run, send, {"event": "log"})
-    await teller.tell(lambda job: logs, changes=True)
+    teller = _Teller(service, run, logs, send)
+    await teller.tell()
     await teller.end()
 
 
@@ -48,28 +44,27 @@ async def follow(service: Service, run: RunId, logs: bool, send: Send) -> None:
 class _Teller:
     service: Service
     run: RunId
+    logs: bool
     send: Send
-    log_mark: surface.Json
-    """What stands before each log line's own keys."""
     _one_line: trio.Lock = field(default_factory=trio.Lock)
     _told: dict[JobKey, surface.Json] = field(default_factory=dict)
     _begun: set[JobKey] = field(default_factory=set)
     """Jobs whose log is being read, or was."""
     _reading: set[JobKey] = field(default_factory=set)
 
-    async def tell(self, logged: Callable[[JobView], bool], *, changes: bool) -> None:
-        """Until the run has ended, or every job that is `logged` when no changes are asked for."""
+    async def tell(self) -> None:
+        """Until the run has ended and its logs are read."""
         async with trio.open_nursery() as nursery:
             while True:
                 view = run_view(self.service.machine, self.run)
                 for job in view.jobs:
-                    if changes and not (job.conclusion and job.key in self._reading):
+                    if not (job.conclusion and job.key in self._reading):
                         await self._tell_change(job)
-                    if logged(job) and job.peer and job.key not in self._begun:
+                    if self.logs and job.peer and job.key not in self._begun:
                         self._begun.add(job.key)
                         self._reading.add(job.key)
-                        nursery.start_soon(self._follow_log, job, changes)
-                if view.conclusion or (not changes and _all_ended(view, logged)):
+                        nursery.start_soon(self._read_log, job)
+                if view.conclusion:
                     break
                 if view == run_view(self.service.machine, self.run):
                     await self.service.wait_changed(self.run)
@@ -83,20 +78,15 @@ class _Teller:
         shown.pop("jobs")
         await self._line({"event": "end", **shown})
 
-    async def log_of(self, job: JobView, *, follow: bool) -> None:
-        """The lines of one job's log."""
-        async with aclosing(self.service.read_log(self.run, job.key, follow=follow)) as lines:
-            async for line in lines:
-                record = json.loads(line)
-                await self._line({**self.log_mark, **surface.log_json(job.key, record)})
-
-    async def _follow_log(self, job: JobView, changes: bool) -> None:
+    async def _read_log(self, job: JobView) -> None:
         """All lines of the job's log, and then how it ended: nobody wants to read them in the other order."""
         with suppress(NotFound):
-            await self.log_of(job, follow=True)
+            async with aclosing(self.service.read_log(self.run, job.key, follow=True)) as lines:
+                async for line in lines:
+                    await self._line({"event": "log", **surface.log_json(line.key, _record(line.line))})
         self._reading.discard(job.key)
         for now in run_view(self.service.machine, self.run).jobs:
-            if changes and now.key == job.key:
+            if now.key == job.key:
                 await self._tell_change(now)
 
     async def _tell_change(self, job: JobView) -> None:
@@ -107,8 +97,17 @@ class _Teller:
 
     async def _line(self, value: surface.Json) -> None:
         async with self._one_line:
-            await self.send(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+            await self.send(_as_line(value))
 
 
-def _all_ended(view: RunView, logged: Callable[[JobView], bool]) -> bool:
-    return all(job.conclusion for job in view.jobs if logged(job))
+def _as_line(value: surface.Json) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def _record(line: bytes) -> dict[str, object]:
+    """A line of a log file; one that a peer has damaged is shown as it is."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        record = None
+    return record if isinstance(record, dict) else {"text": line.decode(errors="replace")}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from clockmesh.coordinator import errors as coordinator
 from clockmesh.daemon.errors import DaemonError
 from clockmesh.daemon.exits import Exit, Trouble
+from clockmesh.daemon.network_types import JoinDenied
 from clockmesh.protocol.errors import RemoteError
 from clockmesh.runner.errors import RunnerError, WorkflowError
 
@@ -24,7 +25,7 @@ HTTP_STATUS = {
 }
 """What an HTTP client sees of each exit status."""
 
-_COORDINATOR = (
+_COORDINATOR: tuple[tuple[type[Exception], Exit, str], ...] = (
     (coordinator.NotFound, Exit.NOT_FOUND, "not_found"),
     (coordinator.Conflict, Exit.CONFLICT, "conflict"),
     (coordinator.Refused, Exit.NOT_ALLOWED, "refused"),
@@ -43,6 +44,8 @@ def trouble_of(error: BaseException) -> Trouble | None:
             return Trouble(Exit.USAGE, "bad_input", str(error))
         case RemoteError():
             return Trouble(Exit.USAGE, "bad_bytes", str(error))
+        case JoinDenied() if "another --name" in error.reason:  # All that an inviter says is its reason, in words.
+            return Trouble(Exit.CONFLICT, "conflict", str(error))
         case DaemonError():
             return Trouble(Exit(error.exit), error.code, str(error))
     for kind, exit_, code in _COORDINATOR:
