@@ -14,7 +14,7 @@ _FIELDS: tuple[tuple[str, int, int, dict[str, int]], ...] = (
     ("month", 1, 12, {name: number for number, name in enumerate(_MONTHS, 1)}),
     ("day of the week", 0, 6, {name: number for number, name in enumerate(_DAYS)}),
 )
-_PART = re.compile(r"(?:\*|([A-Za-z]{3}|[0-9]{1,2})(?:-([A-Za-z]{3}|[0-9]{1,2}))?)(?:/([0-9]{1,2}))?")
+_PART = re.compile(r"(?:\*|([A-Za-z]{3}|[0-9]{1,9})(?:-([A-Za-z]{3}|[0-9]{1,9}))?)(?:/([0-9]{1,9}))?")
 
 
 def cron_problem(line: str) -> str | None:

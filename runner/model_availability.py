@@ -1,6 +1,7 @@
 """Which contexts and functions an expression may use, by the key it stands at.
 
-From GitHub's table "Context availability" (docs.github.com, contexts reference); what is not here takes no expression.
+From GitHub's table "Context availability" (docs.github.com, contexts reference); a key that is not here takes no
+expression at all.
 """
 
 from __future__ import annotations
@@ -23,8 +24,12 @@ _NEEDS = _RUN | {"needs"}
 _JOB = _NEEDS | {"strategy", "matrix"}
 _RUNNING = _JOB | {"job", "runner", "env", "steps"}
 
-NOTHING = Allowed()
+CONSTANT = Allowed()
+"""Expressions, but without any context: `shell` of a step and of the workflow's defaults."""
+
 RUN_NAME = Allowed(_RUN)
+CALL_DEFAULT = Allowed(_RUN)
+CALL_OUTPUT = Allowed(_RUN | {"jobs"})
 WORKFLOW_ENV = Allowed(_RUN | {"secrets"})
 JOB_IF = Allowed(_NEEDS, STATUS_FUNCTIONS)
 STRATEGY = Allowed(_NEEDS)

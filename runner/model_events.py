@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from clockmesh.runner.cron import cron_problem
 from clockmesh.runner.model import DispatchInput, InputType, Schedule, Triggers
+from clockmesh.runner.model_call import check_call
 from clockmesh.runner.model_sheet import Sheet, kind, meant, short
 from clockmesh.runner.reader import Mapping, Node, Scalar, Sequence
 
@@ -93,9 +94,6 @@ def read_triggers(sheet: Sheet, node: Node) -> Triggers:
 
 
 def _known(sheet: Sheet, node: Node, name: str) -> bool:
-    if name == "workflow_call":
-        sheet.note(node, "`workflow_call` (a reusable workflow) is not supported yet; remove it from `on`")
-        return False
     if name in _TYPES:
         return True
     sheet.note(node, f"there is no event `{short(name)}`; {meant(name, _TYPES)}")
@@ -116,6 +114,8 @@ def _mapping(sheet: Sheet, node: Mapping) -> Triggers:
         elif not _is_null(value) and (config := sheet.mapping(value, what)) is not None:
             if key.text == "workflow_dispatch":
                 inputs = _inputs(sheet, sheet.keys(config, what, ("inputs",)).get("inputs"))
+            elif key.text == "workflow_call":
+                check_call(sheet, config)
             else:
                 _filters(sheet, key.text, config)
     if not node.pairs:
@@ -164,16 +164,12 @@ def _schedules(sheet: Sheet, node: Node) -> tuple[Schedule, ...]:
 
 
 def _inputs(sheet: Sheet, node: Node | None) -> tuple[DispatchInput, ...]:
-    if node is None or _is_null(node):
-        return ()
-    if (mapping := sheet.mapping(node, "`on.workflow_dispatch.inputs`")) is None:
+    if node is None or (mapping := sheet.mapping(node, "`on.workflow_dispatch.inputs`")) is None:
         return ()
     inputs = []
     for key, value in mapping.pairs:
         if not key.text:
             sheet.note(key, "an input needs a name")
-        elif _is_null(value):
-            inputs.append(DispatchInput(key.text))
         elif (config := sheet.mapping(value, f"the input `{short(key.text)}`")) is not None:
             inputs.append(_input(sheet, key.text, config))
     return tuple(inputs)

@@ -64,8 +64,6 @@ def _job(sheet: Sheet, key: Scalar, node: Mapping, ids: dict[str, str]) -> Job:
         check_permissions(sheet, found["permissions"])
     if "runs-on" not in found and not called:
         sheet.note(key, f"{what} has no `runs-on`; add `runs-on: ubuntu-latest`")
-    if "steps" not in found and not called:
-        sheet.note(key, f"{what} has no `steps`; add some, such as `- run: make`")
     return Job(
         id=key.text,
         line=key.line,
@@ -129,10 +127,7 @@ def _check_cycles(sheet: Sheet, jobs: Mapping, needs: dict[str, tuple[str, ...]]
 
 def _runs_on(sheet: Sheet, node: Node | None) -> tuple[Text, ...]:
     if isinstance(node, Mapping):
-        found = sheet.keys(node, "`runs-on`", ("labels",), ("group",))
-        if not found and node.get("group") is None:
-            sheet.note(node, "`runs-on` has no `labels`; add some")
-        node = found.get("labels")
+        node = sheet.keys(node, "`runs-on`", ("labels",), ("group",)).get("labels")
     if isinstance(node, Sequence) and not node.items:
         sheet.note(node, "`runs-on` is empty; name a label, such as ubuntu-latest")
     labels = sheet.texts(node, "`runs-on`", JOB)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from clockmesh.runner import expressions
 from clockmesh.runner.errors import ExpressionError, Problem, WorkflowError
 from clockmesh.runner.model import Named, Text
-from clockmesh.runner.model_availability import NOTHING, Allowed
+from clockmesh.runner.model_availability import Allowed
 from clockmesh.runner.reader import Mapping, Node, Scalar, Sequence
 
 MAX_PROBLEMS = 50
@@ -66,8 +66,8 @@ class Sheet:
         self.note(node, f"{what} must be a text, not {kind(node)}")
         return None
 
-    def text(self, node: Node | None, what: str, allowed: Allowed = NOTHING, *, empty: bool = False) -> Text | None:
-        """The node as a text whose expressions are well formed and allowed; None where there is none or it is bad."""
+    def text(self, node: Node | None, what: str, allowed: Allowed | None = None, *, empty: bool = False) -> Text | None:
+        """The node as a text whose expressions are well formed and allowed; None where it is bad or there is none."""
         if node is None or (scalar := self.scalar(node, what)) is None:
             return None
         if not scalar.text and not empty:
@@ -80,7 +80,7 @@ class Sheet:
         text = self.text(node, what, empty=empty)
         return None if text is None else text.text
 
-    def boolean(self, node: Node | None, what: str, allowed: Allowed = NOTHING) -> Text | None:
+    def boolean(self, node: Node | None, what: str, allowed: Allowed | None = None) -> Text | None:
         """The node as true, false or one expression."""
         text = self.text(node, what, allowed)
         if text is None or isinstance(text.node.value, bool) or _is_whole(text):
@@ -118,7 +118,7 @@ class Sheet:
                 return False
         return True
 
-    def texts(self, node: Node | None, what: str, allowed: Allowed = NOTHING) -> tuple[Text, ...]:
+    def texts(self, node: Node | None, what: str, allowed: Allowed | None = None) -> tuple[Text, ...]:
         """The node as a list of texts; one text is a list of one."""
         if node is None:
             return ()
@@ -127,21 +127,28 @@ class Sheet:
 
     def named(self, node: Node | None, what: str, allowed: Allowed) -> Named:
         """The node as a mapping of names to texts."""
+        if isinstance(node, Scalar) and "${{" in node.text:
+            if self.expressions(node, what, allowed):
+                self.note(node, f"an expression for all of {what} is not supported yet; write the names out")
+            return ()
         if node is None or (mapping := self.mapping(node, what)) is None:
             return ()
         named = []
         for key, value in mapping.pairs:
-            if not key.text or "${{" in key.text:
-                self.note(key, f"a name in {what} must be a plain text")
+            if "${{" in key.text:
+                if self.expressions(key, what, allowed):
+                    self.note(key, f"an expression as a name in {what} is not supported yet; write the name out")
+            elif not key.text:
+                self.note(key, f"a name in {what} is empty")
             elif (text := self.text(value, f"`{short(key.text)}` in {what}", allowed, empty=True)) is not None:
                 named.append((key.text, text))
         return tuple(named)
 
-    def expressions(self, scalar: Scalar, what: str, allowed: Allowed) -> bool:
+    def expressions(self, scalar: Scalar, what: str, allowed: Allowed | None) -> bool:
         """Whether each `${{ }}` in a scalar is well formed and uses only what is allowed here; else a problem."""
         if not isinstance(scalar.value, str) or "${{" not in scalar.value:
             return True
-        if allowed == NOTHING:
+        if allowed is None:
             self.note(scalar, f"{what} cannot hold an expression; write the value itself")
             return False
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from clockmesh.runner.model import Named, Step, Text
-from clockmesh.runner.model_availability import NOTHING, STEP, STEP_IF
+from clockmesh.runner.model_availability import CONSTANT, STEP, STEP_IF
 from clockmesh.runner.model_sheet import Sheet, kind, meant, short
 from clockmesh.runner.reader import Mapping, Node, Scalar, Sequence
 
@@ -28,26 +28,6 @@ CHECKOUT = "actions/checkout"
 CHECKOUT_INPUTS = frozenset({"path", "ref", "fetch-depth", "clean", "persist-credentials", "show-progress"})
 """What the built-in checkout understands of the `with` of actions/checkout."""
 
-CHECKOUT_INPUTS_LATER = frozenset(
-    {
-        "repository",
-        "token",
-        "ssh-key",
-        "ssh-known-hosts",
-        "ssh-strict",
-        "ssh-user",
-        "filter",
-        "sparse-checkout",
-        "sparse-checkout-cone-mode",
-        "fetch-tags",
-        "lfs",
-        "submodules",
-        "set-safe-directory",
-        "github-server-url",
-    }
-)
-"""The others of the action's own: refused by name."""
-
 
 def read_steps(sheet: Sheet, node: Node) -> tuple[Step, ...]:
     """The steps of a job; problems are noted on the sheet."""
@@ -67,7 +47,7 @@ def read_steps(sheet: Sheet, node: Node) -> tuple[Step, ...]:
 def _step(sheet: Sheet, node: Mapping, seen: dict[str, Scalar]) -> Step:
     found = sheet.keys(node, "a step", _KEYS, _UNSUPPORTED)
     _check_kind(sheet, node, found)
-    uses = sheet.text(found.get("uses"), "`uses`", NOTHING)
+    uses = sheet.text(found.get("uses"), "`uses`")
     arguments = sheet.named(found.get("with"), "`with`", STEP)
     if uses is not None and _is_checkout(sheet, uses):
         _check_checkout(sheet, node)
@@ -81,7 +61,7 @@ def _step(sheet: Sheet, node: Mapping, seen: dict[str, Scalar]) -> Step:
         uses=uses,
         arguments=arguments,
         env=sheet.named(found.get("env"), "`env` of a step", STEP),
-        shell=sheet.text(found.get("shell"), "`shell` of a step", NOTHING),
+        shell=sheet.text(found.get("shell"), "`shell` of a step", CONSTANT),
         working_directory=sheet.text(found.get("working-directory"), "`working-directory`", STEP),
         continue_on_error=sheet.boolean(found.get("continue-on-error"), "`continue-on-error`", STEP),
         timeout_minutes=sheet.number(found.get("timeout-minutes"), "`timeout-minutes`", STEP),
@@ -136,11 +116,9 @@ def _is_checkout(sheet: Sheet, uses: Text) -> bool:
 def _check_checkout(sheet: Sheet, node: Mapping) -> None:
     given = node.get("with")
     for key, _ in given.pairs if isinstance(given, Mapping) else ():
-        name = key.text.lower()
-        if name in CHECKOUT_INPUTS_LATER:
-            sheet.note(key, f"`{key.text}` of {CHECKOUT} is not supported yet; remove it")
-        elif name not in CHECKOUT_INPUTS:
-            sheet.note(key, f"{CHECKOUT} has no input `{short(key.text)}`; {meant(name, CHECKOUT_INPUTS)}")
+        if key.text.lower() not in CHECKOUT_INPUTS:
+            hint = meant(key.text, CHECKOUT_INPUTS)
+            sheet.note(key, f"`{short(key.text)}` of {CHECKOUT} is not supported yet; {hint}")
 
 
 def is_checkout(step: Step) -> bool:

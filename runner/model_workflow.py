@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from clockmesh.runner.errors import WorkflowError
 from clockmesh.runner.model import Triggers, Workflow
-from clockmesh.runner.model_availability import NOTHING, RUN_NAME, WORKFLOW_ENV
+from clockmesh.runner.model_availability import CONSTANT, RUN_NAME, WORKFLOW_ENV
 from clockmesh.runner.model_events import read_triggers
 from clockmesh.runner.model_jobs import read_defaults, read_jobs
 from clockmesh.runner.model_permissions import check_permissions
@@ -37,7 +37,7 @@ def read_workflow(data: bytes, file: str) -> Workflow:
         labels=tuple(text.text for text in sheet.texts(found.get("labels"), "a label of the workflow")),
         triggers=read_triggers(sheet, found["on"]) if "on" in found else Triggers(()),
         env=sheet.named(found.get("env"), "`env`", WORKFLOW_ENV),
-        defaults=read_defaults(sheet, found.get("defaults"), NOTHING),
+        defaults=read_defaults(sheet, found.get("defaults"), CONSTANT),
         jobs=read_jobs(sheet, found["jobs"]) if "jobs" in found else (),
     )
     sheet.finish()
