@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-import structlog
-
 from clockmesh.daemon.member import Member
 from clockmesh.protocol.ids import PeerId
 from clockmesh.protocol.messages import JoinRefused, JoinRequest, Message, Refused
-
-log = structlog.get_logger()
 
 
 class PeerHandlers:
@@ -49,9 +45,7 @@ class PeerHandlers:
 
     def connected(self, peer: PeerId) -> None:
         if self._member is not None:
-            log.info("peer_connected", peer=self._member.machine.name_of(peer))
             self._member.intake.want(peer)
 
     def disconnected(self, peer: PeerId) -> None:
-        if self._member is not None:
-            log.info("peer_disconnected", peer=self._member.machine.name_of(peer))
+        """Liveness is the beacons' to tell."""

@@ -167,7 +167,8 @@ class Performer:
             workflow="" if resolving or plan.workflow is None else str(self._blobs.path(plan.workflow)),
             snapshot="" if resolving or snapshot is None else str(self._blobs.path(snapshot)),
             needs=needs, cancelled=cancelled or view.cancel_wanted(self._machine, ref.job),
-            actor=self._machine.name_of(run.submitted_by), peer=self._machine.name_of(self._me))
+            actor=self._machine.name_of(run.submitted_by), peer=self._machine.name_of(self._me),
+            submitted_ms=run.submitted_ms)
 
     # ---- ending ----
 

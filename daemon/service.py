@@ -212,7 +212,8 @@ class Service:
         """Keep content, of any sizes of pieces. TooLarge above `limit` (default limits.MAX_BLOB_BYTES) bytes."""
         return await self.blobs.put_stream(chunks, limit)
 
-    async def read_log(self, run: RunId, key: JobKey | None = None, *, follow: bool = False) -> AsyncGenerator[LogLine, None]:
+    async def read_log(self, run: RunId, key: JobKey | None = None, *,
+                       follow: bool = False) -> AsyncGenerator[LogLine, None]:
         """The log of one job, or of all jobs of `run` in the plan's order, from whichever peer has it; each line is one
         JSON text without its line feed. `follow`: wait for jobs to begin and lines to come, until the run (or job) has
         ended. Gives what exists and leaves out what no reachable peer has.

@@ -1,0 +1,61 @@
+"""config.yml: every key known, every error with its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from clockmesh.daemon.config import Config, Listen, parse_listen, read_config
+from clockmesh.daemon.errors import ConfigurationError, UsageError
+
+
+def config(tmp_path: Path, text: str) -> Config:
+    path = tmp_path / "config.yml"
+    path.write_text(text)
+    return read_config(path)
+
+
+def test_without_a_file_nothing_is_set(tmp_path: Path) -> None:
+    assert read_config(tmp_path / "config.yml") == Config()
+    assert config(tmp_path, "# nothing yet\n") == Config()
+
+
+def test_every_key_is_read(tmp_path: Path) -> None:
+    text = "name: nuc\nslots: 3\nlabels: [GPU, tool:ffmpeg]\nlisten: 127.0.0.1:4001\n"
+    assert config(tmp_path, text) == Config("nuc", 3, ("gpu", "tool:ffmpeg"), Listen("127.0.0.1", 4001))
+
+
+@pytest.mark.parametrize(("text", "line", "words"), [
+    ("name: a\nslot: 3\n", 2, "did you mean 'slots'"),
+    ("name: a\nname: b\n", 2, "twice"),
+    ("\nslots: many\n", 2, "whole number"),
+    ("slots: 9999\n", 1, "give 0"),
+    ("labels: gpu\n", 1, "list"),
+    ("labels: ['a b']\n", 1, "no label"),
+    ("listen: nowhere\n", 1, "cannot listen"),
+    ("name: [a]\n", 1, "single value"),
+    ("name: -x\n", 1, "cannot be called"),
+    ("- a\n", 1, "key: value"),
+    ("name: [\n", 2, "not YAML"),
+])
+def test_what_it_cannot_use_is_refused_with_its_line(tmp_path: Path, text: str, line: int, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        config(tmp_path, text)
+    assert f"config.yml:{line}: " in str(caught.value)
+    assert caught.value.exit == 78
+
+
+@pytest.mark.parametrize(("text", "listen"), [
+    ("127.0.0.1:80", Listen("127.0.0.1", 80)), (":7", Listen("0.0.0.0", 7)), ("10.0.0.1", Listen("10.0.0.1", 0)),
+    ("[::1]:9", Listen("::1", 9)),
+])
+def test_a_listen_address_reads_back_as_it_is_written(text: str, listen: Listen) -> None:
+    assert parse_listen(text) == listen
+    assert parse_listen(str(listen)) == listen
+
+
+@pytest.mark.parametrize("text", ["", "host:80", "1.2.3.4:99999", "::1:80"])
+def test_no_listen_address_is_guessed(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_listen(text)
