@@ -113,7 +113,7 @@ def parse(text: str) -> Parsed:
     parser = _Parser(text)
     root, height = parser.whole()
     if height > MAX_DEPTH:
-        raise ExpressionError(Stage.PARSING, f"the expression is nested deeper than {MAX_DEPTH} levels")
+        raise _too_deep()
     return Parsed(root, tuple(parser.names), tuple(parser.calls))
 
 
@@ -205,7 +205,7 @@ class _Parser:
             count += 1
         operand, height = self._indexed()
         if height + count > MAX_DEPTH:
-            raise ExpressionError(Stage.PARSING, f"the expression is nested deeper than {MAX_DEPTH} levels")
+            raise _too_deep()
         for _ in range(count):
             operand = Not(operand)
         return operand, height + count
@@ -221,6 +221,8 @@ class _Parser:
             else:
                 return of, height
             of, height = Index(of, key), max(height, tall) + 1
+            if height > MAX_DEPTH:
+                raise _too_deep()
 
     def _property(self) -> tuple[Expression | None, int]:
         if self._accept(Kind.STAR):
@@ -279,6 +281,10 @@ class _Parser:
         _check_arguments(call, token.text)
         self.calls.append(call)
         return call, height + 1
+
+
+def _too_deep() -> ExpressionError:
+    return ExpressionError(Stage.PARSING, f"the expression is nested deeper than {MAX_DEPTH} levels")
 
 
 def _check_arguments(call: Call, spelled: str) -> None:
