@@ -54,13 +54,13 @@ class CommandFiles:
         errors: list[str] = []
         outputs = dict(self._pairs("output", errors))
         env = dict(self._pairs("env", errors))
-        paths = _or_error("path", errors, lambda: _lines(self._text("path")), ())
+        paths: list[str] = _or_error("path", errors, lambda: _lines(self._text("path")), [])
         failed = bool(errors)
         for name in [name for name in env if name.upper() in _BLOCKED]:
             del env[name]
             errors.append(f"Can't store {name.upper()} output parameter using '$GITHUB_ENV' command.")
         env = {name: value for name, value in env.items() if not name.upper().startswith(_RESERVED)}
-        return Said(outputs, env, paths, tuple(errors), failed)
+        return Said(outputs, env, tuple(paths), tuple(errors), failed)
 
     def _pairs(self, kind: str, errors: list[str]) -> list[tuple[str, str]]:
         return _or_error(kind, errors, lambda: parse_pairs(self._text(kind)), [])
@@ -122,8 +122,8 @@ def _block(rest: Iterator[str], delimiter: str) -> str:
     raise CommandFileError(f"Invalid value. Matching delimiter not found '{delimiter}'")
 
 
-def _lines(text: str) -> tuple[str, ...]:
-    return tuple(line for line in text.splitlines() if line)
+def _lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line]
 
 
 def _or_error(kind: str, errors: list[str], read: Callable[[], Found], otherwise: Found) -> Found:

@@ -80,7 +80,7 @@ def read_meta(blob: Path) -> Meta:
         with tarfile.open(blob, "r:") as tar:
             first = tar.next()
             source = tar.extractfile(first) if first is not None and first.name == "meta.json" else None
-            fields = json.loads(source.read(64 * 1024 * 1024)) if source is not None else None
+            fields = json.loads(source.read(64 * 1024 * 1024)) if source is not None else {}
         return Meta(
             str(fields["sha"]), str(fields["ref"]), bool(fields["shallow"]), tuple(map(str, fields["deleted"]))
         )

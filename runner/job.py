@@ -1,0 +1,134 @@
+"""A job from its spec to its result file, in the process that leads it.
+
+    read the workflow -> `if` -> env -> steps -> outputs -> result
+
+Whatever goes wrong becomes a result: only a killed process leaves none.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from dataclasses import replace
+from pathlib import Path
+
+from clockmesh.protocol.codec import encode_result
+from clockmesh.protocol.errors import LocalError
+from clockmesh.protocol.ids import RESOLVE
+from clockmesh.protocol.limits import MAX_ERROR, MAX_OUTPUT_BYTES
+from clockmesh.protocol.result import Conclusion, Result
+from clockmesh.runner.contexts import job_contexts, job_status
+from clockmesh.runner.environment import machine, make_places, write_event
+from clockmesh.runner.errors import RunnerError
+from clockmesh.runner.evaluation import Scope
+from clockmesh.runner.expressions import CaseSensitive
+from clockmesh.runner.files import write_whole
+from clockmesh.runner.hashfiles import hash_files_in
+from clockmesh.runner.logfile import JobLog
+from clockmesh.runner.model import Job
+from clockmesh.runner.model_workflow import read_workflow
+from clockmesh.runner.process import Processes
+from clockmesh.runner.resolve import resolve
+from clockmesh.runner.spec import JobSpec
+from clockmesh.runner.step import JobState, Surroundings, run_steps
+
+SET_UP = "Set up job"
+"""Step name of what the log says before and between the steps."""
+
+
+def lead(spec: JobSpec, folder: Path, mark: str) -> None:
+    """Run the job in this process, which was forked for it, and leave `result` in `folder`. Nothing is raised but
+    OSError when even that cannot be written."""
+    processes = Processes()
+    log = JobLog(folder / "log")
+    log.line(SET_UP, f"{spec.key}: attempt {spec.attempt} on {spec.peer or 'this peer'}, run {spec.run[:12]}")
+    try:
+        work = _resolve if spec.key == RESOLVE else _run
+        result = work(spec, folder, mark, processes, log)
+    except RunnerError as error:
+        log.line(SET_UP, f"Error: {error}")
+        result = failure(str(error))
+    except Exception as error:  # a fault of ours ends this job with a word, and no other
+        traceback.print_exc()
+        log.line(SET_UP, f"Error: the runner itself failed: {error!r}")
+        result = failure(f"the runner itself failed: {error!r}")
+    write_whole(folder / "result", _encoded(result))
+    log.close()
+    sys.stderr.flush()
+
+
+def failure(error: str) -> Result:
+    return Result(Conclusion.FAILURE, error=one_line(error))
+
+
+def one_line(text: str) -> str:
+    """Printable, without line breaks, within the bounds of a result's `error`."""
+    flat = " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())
+    return flat if len(flat) <= MAX_ERROR else flat[: MAX_ERROR - 3] + "..."
+
+
+def _encoded(result: Result) -> bytes:
+    try:
+        return encode_result(result)
+    except LocalError as error:
+        return encode_result(failure(f"the job's result cannot be told to other peers: {error}"))
+
+
+def _resolve(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: JobLog) -> Result:
+    places = make_places(folder)
+    began = _wall_ms()
+    processes.limit(spec.job.timeout_s)
+    result = resolve(spec, folder, places, mark, processes, log)
+    return replace(result, started_ms=began, finished_ms=_wall_ms())
+
+
+def _run(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: JobLog) -> Result:
+    workflow = read_workflow(Path(spec.workflow).read_bytes(), spec.plan.path)
+    job = workflow.job(spec.job.job_id)
+    places = make_places(folder)
+    contexts = job_contexts(workflow, spec, machine(spec, places))
+    scope = Scope(workflow.file, contexts, hash_files_in(places.workspace))
+    status = job_status(workflow, job, spec.needs, cancelled=spec.cancelled or processes.cancelled)
+    if not scope.holds(job.condition, status):
+        return Result(Conclusion.CANCELLED if status.cancelled else Conclusion.SKIPPED)
+    began = _wall_ms()
+    processes.limit(spec.job.timeout_s)
+    write_event(places, contexts["github"])
+    state = JobState(scope.named(workflow.env) | scope.named(job.env))
+    around = Surroundings(
+        spec=spec, mark=mark, file=workflow.file, contexts=contexts, defaults=(job.defaults, workflow.defaults),
+        places=places, processes=processes, log=log, hash_files=hash_files_in(places.workspace),
+    )  # fmt: skip
+    run_steps(around, job.steps, state)
+    contexts["env"] = CaseSensitive(state.env)
+    result = _with_outputs(_concluded(spec, processes, state), job, scope)
+    if result.error and not state.error:
+        log.line(SET_UP, f"Error: {result.error}")
+    return replace(result, started_ms=began, finished_ms=_wall_ms())
+
+
+def _concluded(spec: JobSpec, processes: Processes, state: JobState) -> Result:
+    """A cancel weighs more than a failure, as in the official runner."""
+    if processes.timed_out:
+        minutes = spec.job.timeout_s / 60
+        return Result(Conclusion.CANCELLED, error=f"the job has exceeded its time limit of {minutes:g} minutes")
+    if processes.cancelled:
+        return Result(Conclusion.CANCELLED)
+    return failure(state.error) if state.failed else Result(Conclusion.SUCCESS)
+
+
+def _with_outputs(result: Result, job: Job, scope: Scope) -> Result:
+    """The job's outputs, also of a job that failed. An output that cannot be had makes it fail."""
+    try:
+        outputs = scope.named(job.outputs)
+    except RunnerError as error:
+        return result if result.error else failure(str(error))
+    size = sum(len(name.encode()) + len(value.encode()) for name, value in outputs.items())
+    if size > MAX_OUTPUT_BYTES:
+        return failure(f"the job's outputs have {size} bytes together; a job may have {MAX_OUTPUT_BYTES}")
+    return replace(result, outputs=tuple(sorted(outputs.items())))
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
