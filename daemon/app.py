@@ -120,3 +120,7 @@ async def _feed_watchdog(service: Service, notifier: Notifier, period: float) ->
         await service.probe()
         notifier.alive()
         await trio.sleep(period)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -27,7 +27,7 @@ class Answers:
         self._runs.pop(token, None)
 
     def give(self, token: int, run: RunId | None) -> None:
-        if event := self._waiting.get(token):
+        if (event := self._waiting.get(token)) is not None:
             self._runs[token] = run
             event.set()
 
@@ -56,7 +56,7 @@ class Changes:
         await self.next(run).wait()
 
     def tell(self, run: RunId) -> None:
-        if event := self._of_run.pop(run, None):
+        if (event := self._of_run.pop(run, None)) is not None:
             event.set()
         self._of_any.set()
         self._of_any = trio.Event()
