@@ -67,7 +67,7 @@ class Client:
                     raise _trouble(answer.whole())
                 for line in answer.lines():
                     item = json.loads(line)
-                    if "error" in item and item.get("v") == 1:
+                    if isinstance(item.get("error"), dict):  # a run has an error too: a line of text
                         raise _trouble(line)
                     yield item
 
