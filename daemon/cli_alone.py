@@ -13,7 +13,7 @@ from clockmesh.daemon.home import Home
 from clockmesh.daemon.refusals import trouble_of
 
 
-def init(home: str, name: str | None, slots: int | None) -> dict[str, Any]:
+def init_here(home: str, name: str | None, slots: int | None) -> dict[str, Any]:
     _be_quiet()
     try:
         mesh, peer = init_alone(Home(Path(home)), name, slots)
@@ -22,7 +22,7 @@ def init(home: str, name: str | None, slots: int | None) -> dict[str, Any]:
     return {"v": 1, "mesh": mesh.hex(), "peer": peer}
 
 
-def join(home: str, line: str, name: str | None, slots: int | None) -> dict[str, Any]:
+def join_here(home: str, line: str, name: str | None, slots: int | None) -> dict[str, Any]:
     _be_quiet()
     try:
         mesh, peer = join_alone(Home(Path(home)), line, name, slots)

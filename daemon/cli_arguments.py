@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _GENERAL = {
-    "--home DIR": "the peer's home (default: $CLOCKMESH_HOME, else $XDG_STATE_HOME/clockmesh)",
+    "--home DIR": "the peer's home (default: $CLOCKMESH_HOME, else\n$XDG_STATE_HOME/clockmesh)",
     "--json": "print JSON",
 }
 _EXITS = (
-    "exit status: 0 ok, 1 the run failed, 2 wrong usage or input, 3 not found, 4 no daemon\n"
-    "answers, 5 not allowed, 6 conflict, 7 busy, 8 the run was cancelled, 70 internal,\n"
-    "78 configuration, 124 timed out"
+    "exit status: 0 ok, 1 the run failed, 2 wrong usage or input, 3 not found,\n"
+    "4 no daemon answers, 5 not allowed, 6 conflict, 7 busy, 8 the run was cancelled,\n"
+    "70 internal, 78 configuration, 124 timed out"
 )
 
 
@@ -137,7 +137,7 @@ def _help_on(said: list[str]) -> str:
 
 def _overview() -> str:
     verbs = [verb for verb in VERBS if verb.words]
-    general = "\n".join(f"  {option:<12} {text}" for option, text in _GENERAL.items())
+    general = "\n".join(f"  {option:<12} " + text.replace("\n", "\n" + " " * 15) for option, text in _GENERAL.items())
     return (
         "usage: clockmesh VERB ...\n\nGitHub Actions workflows on a handful of your own machines.\n\n"
         f"{_listed(verbs)}\n\nwith every verb, before or after it:\n{general}\n\n{_more()}\n\n{_EXITS}"

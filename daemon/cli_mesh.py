@@ -118,11 +118,11 @@ def _through_daemon_or_alone(asked: Asked, verb: str, body: dict[str, Any]) -> t
     client = Client(asked.home)
     if client.answers():
         return client.post(f"/v1/{verb}", body, timeout=_JOINING_S), True
-    from clockmesh.daemon import cli_alone
+    from clockmesh.daemon.cli_alone import init_here, join_here
 
-    alone: Callable[..., dict[str, Any]] = getattr(cli_alone, verb)
+    here: Callable[..., dict[str, Any]] = init_here if verb == "init" else join_here
     try:
-        return alone(asked.home, **body), False
+        return here(asked.home, **body), False
     except Trouble as trouble:
         if trouble.code != "home_locked" or not client.answers():
             raise

@@ -25,13 +25,14 @@ def submit_verb(asked: Asked) -> int:
     client = Client(asked.home)
     told = _send(client, asked, body)
     run = str(told["run"])
+    short = run[:RUN_DIGITS]
     if asked.json:
         print_json(told)
-    if asked.options.follow:
-        return follow(client, run, asked)
-    if not asked.json:
-        say(f"run {run[:RUN_DIGITS]} submitted; see it run: {asked.command(f'run logs {run[:RUN_DIGITS]} -f')}")
-    return Exit.OK
+    elif asked.options.follow:
+        say(f"run {short} submitted")
+    else:
+        say(f"run {short} submitted; to see it run: {asked.command(f'run logs {short} -f')}")
+    return follow(client, run, asked) if asked.options.follow else Exit.OK
 
 
 def _order(asked: Asked) -> dict[str, Any]:

@@ -49,6 +49,7 @@ def run_json(view: RunView, name: Name) -> Json:
         **_head(view, name),
         "path": view.path,
         "guard": view.guard.value,
+        "cancel_asked": view.cancel_asked,
         "error": view.error,
         "jobs": [job_json(job, name) for job in view.jobs],
     }
@@ -65,6 +66,7 @@ def job_json(job: JobView, name: Name) -> Json:
         "error": job.error,
         "started_at": iso(job.started_ms),
         "finished_at": iso(job.finished_ms),
+        "duplicates": job.duplicates,
     }
 
 

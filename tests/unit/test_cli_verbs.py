@@ -1,0 +1,376 @@
+"""What each verb prints, and how it ends; the daemon's answers are canned."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clockmesh.daemon import cli, cli_mesh, cli_runs, cli_submit
+from clockmesh.daemon.exits import Exit, Trouble
+
+RUN = "3f9a1c20b7d4" + "0" * 52
+
+
+def job(key: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "key": key, "status": "pending", "conclusion": None, "peer": None, "attempt": 0, "outputs": {}, "error": "",
+        "started_at": None, "finished_at": None, "duplicates": 0,
+    } | fields
+
+
+def shown(*jobs: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {
+        "v": 1, "run": RUN, "name": "Scrape", "status": "pending", "conclusion": None, "priority": 5.0,
+        "submitted_by": "alpha", "submitted_at": "2026-01-02T03:04:05.000Z", "path": "scrape.yml", "guard": "quorum",
+        "cancel_asked": False, "error": "", "jobs": list(jobs),
+    } | fields
+
+
+class Daemon:
+    """Answers by method and path (without the query), and notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Any] = {}
+        self.asked: list[tuple[str, Any]] = []
+
+    def answer(self, method: str, path: str, body: Any = None) -> Any:
+        self.asked.append((f"{method} {path}", body))
+        found = self.answers[f"{method} {path.partition('?')[0]}"]
+        found = found.pop(0) if isinstance(found, list) and found and isinstance(found[0], list | Exception) else found
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+@pytest.fixture
+def daemon(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Daemon:
+    stub = Daemon()
+
+    class Client:
+        def __init__(self, home: str) -> None:
+            self.home = home
+
+        def answers(self) -> bool:
+            return True
+
+        def get(self, path: str, timeout: float | None = 0) -> Any:
+            return stub.answer("GET", path)
+
+        def post(self, path: str, body: Any = None, timeout: float | None = 0) -> Any:
+            return stub.answer("POST", path, body)
+
+        def lines(self, path: str) -> Iterator[Any]:
+            yield from stub.answer("GET", path)
+
+    for module in (cli_mesh, cli_runs, cli_submit):
+        monkeypatch.setattr(module, "Client", Client)
+    monkeypatch.setenv("CLOCKMESH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(tmp_path)
+    return stub
+
+
+def out(capsys: pytest.CaptureFixture[str]) -> str:
+    told = capsys.readouterr()
+    assert told.err == ""
+    return told.out
+
+
+def complaint(capsys: pytest.CaptureFixture[str]) -> str:
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.count("\n") == 1
+    return told.err.rstrip("\n")
+
+
+def test_list_shows_a_table_of_runs(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    minute_ago = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() - 61))
+    first = {**shown(), "peers": ["alpha", "beta"], "submitted_at": minute_ago, "status": "in_progress"}
+    daemon.answers["GET /v1/runs"] = {"v": 1, "runs": [first], "total": 31}
+    assert cli.main(["run", "list"]) == 0
+    assert out(capsys).splitlines() == [
+        "RUN           NAME    STATUS       AGE    PEERS",
+        "3f9a1c20b7d4  Scrape  in_progress  1 min  alpha beta",
+        "and 30 older; --limit 0 shows all",
+    ]
+
+
+def test_json_is_one_value_and_nothing_else(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    daemon.answers["GET /v1/runs"] = told = {"v": 1, "runs": [], "total": 0}
+    assert cli.main(["run", "list", "--json"]) == 0
+    assert json.loads(out(capsys)) == told
+    assert daemon.asked == [("GET /v1/runs?limit=0", None)]
+
+
+def test_show_tells_jobs_outputs_and_errors(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    done = job("fetch", status="completed", conclusion="success", peer="beta", attempt=1, outputs={"n": "1\n2"},
+               started_at="2026-01-02T03:04:06.000Z", finished_at="2026-01-02T03:04:07.500Z")
+    bad = job("build", status="failed", conclusion="failure", peer="alpha", attempt=2, error="step 'make': exit code 2")
+    daemon.answers[f"GET /v1/runs/{RUN[:4]}"] = shown(done, bad, status="failed", conclusion="failure")
+    assert cli.main(["run", "show", RUN[:4]]) == 0
+    text = out(capsys)
+    assert "fetch  success  beta   1        1.5 s" in text.splitlines()
+    assert "build  failure  alpha  2" in text.splitlines()
+    assert "  n = 1 … and 1 line more" in text.splitlines()
+    assert "build: step 'make': exit code 2" in text.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("conclusion", "status"), [("success", 0), ("skipped", 0), ("failure", 1), ("cancelled", 8)]
+)
+def test_wait_ends_as_the_run(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str], conclusion: str, status: int
+) -> None:
+    daemon.answers[f"GET /v1/runs/{RUN}/wait"] = shown(conclusion=conclusion)
+    assert cli.main(["run", "wait", RUN]) == status
+    assert out(capsys) == f"run {RUN[:12]} {conclusion}\n"
+
+
+def test_wait_gives_up_with_124(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    daemon.answers["GET /v1/runs/abcd/wait"] = Trouble(Exit.TIMED_OUT, "timed_out", "run abcd has not ended in time")
+    assert cli.main(["run", "wait", "abcd", "--timeout", "1"]) == 124
+    assert "has not ended in time" in complaint(capsys)
+
+
+def test_wait_outlives_a_restart_of_the_daemon(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli_runs, "_RETRY_S", 0)
+    lost = Trouble(Exit.UNREACHABLE, "connection_lost", "lost")
+    gone = Trouble(Exit.UNREACHABLE, "unreachable", "no daemon runs")
+    daemon.answers["GET /v1/runs/abcd/wait"] = [lost, gone, gone, [shown(conclusion="success")]]
+    monkeypatch.setattr(Daemon, "answer", _pop_and_unwrap(Daemon.answer))
+    assert cli.main(["run", "wait", "abcd"]) == 0
+    assert len(daemon.asked) == 4
+
+
+def _pop_and_unwrap(answer: Any) -> Any:
+    def unwrapped(self: Daemon, method: str, path: str, body: Any = None) -> Any:
+        found = answer(self, method, path, body)
+        return found[0] if isinstance(found, list) else found
+
+    return unwrapped
+
+
+def test_logs_are_prefixed_by_their_job_unless_one_is_asked_for(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon.answers["GET /v1/runs/abcd/logs"] = [
+        {"job": "build (a, 1)", "time": None, "step": "s", "text": "one\x1b[2J"}
+    ]
+    assert cli.main(["run", "logs", "abcd"]) == 0
+    assert out(capsys) == "build (a, 1) | one[2J\n"
+    assert cli.main(["run", "logs", "abcd", "--job", "build (a, 1)"]) == 0
+    assert out(capsys) == "one[2J\n"
+    assert daemon.asked[1][0] == "GET /v1/runs/abcd/logs?follow=0&job=build%20%28a%2C%201%29"
+
+
+def test_logs_as_json_are_one_value_or_lines_when_followed(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    daemon.answers["GET /v1/runs/abcd/logs"] = [{"job": "a", "text": "1"}, {"job": "a", "text": "2"}]
+    assert cli.main(["run", "logs", "abcd", "--json"]) == 0
+    assert [line["text"] for line in json.loads(out(capsys))["lines"]] == ["1", "2"]
+    assert cli.main(["run", "logs", "abcd", "-f", "--json"]) == 0
+    assert [json.loads(line)["text"] for line in out(capsys).splitlines()] == ["1", "2"]
+
+
+def test_submit_sends_the_file_and_says_how_to_see_it_run(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "flow.yml").write_text("name: x\n")
+    daemon.answers["POST /v1/runs"] = {"v": 1, "run": RUN}
+    words = "flow.yml --input a=b --priority 2 --guard lease --force"
+    assert cli.main(["run", "submit", *words.split()]) == 0
+    assert f"clockmesh run logs {RUN[:12]} -f" in out(capsys)
+    [(_, body)] = daemon.asked
+    assert base64.b64decode(body["workflow_b64"]) == b"name: x\n"
+    assert (body["path"], body["inputs"], body["priority"]) == ("flow.yml", {"a": "b"}, 2.0)
+    assert (body["guard"], body["force"]) == ("lease", True)
+
+
+def test_submit_follows_to_the_end_and_ends_as_the_run(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "flow.yml").write_text("name: x\n")
+    daemon.answers["POST /v1/runs"] = {"v": 1, "run": RUN}
+    daemon.answers[f"GET /v1/runs/{RUN}/events"] = [
+        {"event": "job", **job("build")},
+        {"event": "job", **job("build", status="assigned", peer="beta", attempt=1)},
+        {"event": "job", **job("build", status="in_progress", peer="beta", attempt=1)},
+        {"event": "log", "job": "build", "text": "hello"},
+        {"event": "job", **job("build", status="failed", conclusion="failure", peer="beta", attempt=1, error="exit 3")},
+        {"event": "end", "run": RUN, "conclusion": "failure", "error": ""},
+    ]
+    assert cli.main(["run", "submit", "flow.yml", "--follow"]) == 1
+    assert out(capsys).splitlines() == [
+        f"run {RUN[:12]} submitted",
+        "build > claimed by beta",
+        "build > runs on beta",
+        "build | hello",
+        "build > failure on beta: exit 3",
+        f"run {RUN[:12]} failure",
+    ]
+
+
+def test_with_a_remote_the_file_is_not_read_here(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    daemon.answers["POST /v1/runs"] = {"v": 1, "run": RUN}
+    words = "./a/flow.yml --remote git://x/y --ref main --json"
+    assert cli.main(["run", "submit", *words.split()]) == 0
+    assert json.loads(out(capsys)) == {"v": 1, "run": RUN}
+    [(_, body)] = daemon.asked
+    assert (body["path"], body["remote"]) == ("a/flow.yml", {"url": "git://x/y", "ref": "main"})
+    assert "workflow_b64" not in body
+
+
+def test_a_workflow_error_names_the_file_as_it_was_typed(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "repo/.git").mkdir(parents=True)
+    (tmp_path / "repo/flow.yml").write_text("name: x\n")
+    message = "flow.yml:12:5: job 'build' needs 'fetch', which does not exist"
+    place: dict[str, str | int] = {"file": "flow.yml", "line": 12, "column": 5}
+    daemon.answers["POST /v1/runs"] = Trouble(Exit.USAGE, "bad_workflow", message, place)
+    assert cli.main(["run", "submit", "repo/flow.yml"]) == 2
+    assert complaint(capsys) == "repo/flow.yml:12:5: job 'build' needs 'fetch', which does not exist"
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ("run submit nowhere.yml", "nowhere.yml: no such file"),
+        ("run submit folder", "folder: a directory; name the workflow file in it"),
+        ("run submit big.yml", "big.yml: larger than 1 MiB, so hardly a workflow"),
+        ("run submit flow.yml --ref main", "clockmesh: --ref names a branch of --remote URL, which is missing"),
+        ("run submit flow.yml -i a=1 -i a=2", "clockmesh: --input a is given twice"),
+        ("run submit /abs.yml --remote git://x", "/abs.yml: with --remote, FILE is"),
+        ("run submit ../up.yml --remote git://x", "../up.yml: with --remote, FILE is"),
+    ],
+)
+def test_a_bad_file_or_option_is_found_before_the_daemon_is_asked(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str], tmp_path: Path, words: str, wanted: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "flow.yml").write_text("x")
+    (tmp_path / "big.yml").write_bytes(b"#" * ((1 << 20) + 1))
+    assert cli.main(words.split()) == 2
+    assert complaint(capsys).startswith(wanted)
+    assert daemon.asked == []
+
+
+@pytest.mark.parametrize(
+    ("file", "known_as"),
+    [
+        ("git/.github/workflows/a.yml", ".github/workflows/a.yml"),
+        ("git/sub/.github/workflows/a.yml", "sub/.github/workflows/a.yml"),
+        ("git/a.yml", "a.yml"),
+        ("plain/.github/workflows/a.yml", ".github/workflows/a.yml"),
+        ("plain/a.yml", "a.yml"),
+    ],
+)
+def test_a_file_is_known_by_its_path_in_its_repository(tmp_path: Path, file: str, known_as: str) -> None:
+    (tmp_path / "git/.git").mkdir(parents=True)
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).touch()
+    assert cli_submit.path_in_repository(str(tmp_path / file)) == known_as
+
+
+def test_peer_list_shows_who_lives(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    daemon.answers["GET /v1/peers"] = {"v": 1, "peers": [
+        {"id": "12D3", "name": "alpha", "self": True, "live": True, "slots": 2, "labels": ["linux", "x64"]},
+        {"id": "12D4", "name": "beta", "self": False, "live": False, "slots": 0, "labels": []},
+    ]}
+    assert cli.main(["peer", "list"]) == 0
+    assert out(capsys).splitlines()[1:] == [
+        "alpha (this peer)  live    2      linux, x64",
+        "beta               silent  0",
+    ]
+
+
+def test_invite_prints_the_line_alone(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    daemon.answers["POST /v1/invitations"] = {"v": 1, "line": "clockmesh-invite-1-abc"}
+    assert cli.main(["invite", "--ttl", "90s"]) == 0
+    assert out(capsys) == "clockmesh-invite-1-abc\n"
+    assert daemon.asked == [("POST /v1/invitations", {"ttl_s": 90.0})]
+
+
+def test_init_through_a_running_daemon_says_what_to_type_next(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon.answers["POST /v1/init"] = {"v": 1, "mesh": "ab" * 32, "peer": "alpha"}
+    assert cli.main(["init", "--name", "alpha"]) == 0
+    text = out(capsys)
+    assert "alpha founded mesh abababababab" in text
+    assert "clockmesh invite" in text
+    assert "clockmeshd" not in text
+
+
+def test_a_defect_is_one_line_and_70(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CLOCKMESH_DEBUG", raising=False)
+    assert cli.main(["status"]) == 70
+    assert "KeyError" in complaint(capsys)
+
+
+def test_an_interrupted_follower_says_that_the_run_goes_on(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "flow.yml").write_text("x")
+    daemon.answers["POST /v1/runs"] = {"v": 1, "run": RUN}
+
+    def interrupted() -> Iterator[Any]:
+        raise KeyboardInterrupt
+        yield
+
+    daemon.answers[f"GET /v1/runs/{RUN}/events"] = interrupted()
+    assert cli.main(["run", "submit", "flow.yml", "--follow"]) == 130
+    assert f"clockmesh run cancel {RUN[:12]}" in capsys.readouterr().err
+
+
+# ---- as a process ----
+
+
+def command(*words: str, home: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "clockmesh.daemon.cli", *words, "--home", str(home)],
+        capture_output=True, text=True, timeout=60, **options,
+    )
+
+
+@pytest.mark.parametrize("words", ["status", "run list", "run show abcd", "peer list", "invite", "why abcd"])
+def test_without_a_daemon_every_verb_says_how_to_start_it(tmp_path: Path, words: str) -> None:
+    done = command(*words.split(), home=tmp_path / "a b")
+    assert (done.returncode, done.stdout) == (4, "")
+    start = f"clockmeshd --home '{tmp_path}/a b'"
+    assert done.stderr == f"clockmesh: no daemon runs for {tmp_path}/a b; start it: {start}\n"
+
+
+def test_a_reader_that_leaves_ends_the_command_quietly(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "clockmesh.daemon.cli", "version"], stdout=write, stderr=subprocess.PIPE, timeout=60
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_a_short_command_imports_nothing_heavy(tmp_path: Path) -> None:
+    """Starting up is at most four times a bare python's, which only lean imports keep."""
+    program = (
+        "import sys; from clockmesh.daemon.cli import main; main(['status', '--home', sys.argv[1]]);"
+        "import clockmesh.daemon.cli_runs, clockmesh.daemon.cli_submit, clockmesh.daemon.cli_mesh;"
+        "heavy = {'trio', 'yaml', 'libp2p', 'structlog', 'msgpack', 'h11', 'dataclasses', 'typing', 'subprocess',"
+        " 'http', 'urllib', 'shutil', 'inspect', 'asyncio', 'ssl'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[]\n", done
