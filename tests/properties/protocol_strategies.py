@@ -212,7 +212,7 @@ MESSAGES = st.one_of(
     st.builds(Refused, lines(100, 0)),
 )
 
-GROWTH = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3), st.booleans()), max_size=25)
+GROWTH = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3), st.booleans()), min_size=4, max_size=40)
 """Steps of a mesh of five: (peer, peer, sync): the first writes, or takes in what the second has."""
 
 

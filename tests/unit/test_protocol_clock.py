@@ -225,6 +225,15 @@ def test_the_vector_answer_is_exactly_what_the_other_lacks_in_causal_order():
     assert facts(behind) == facts(clock)
 
 
+def test_an_answer_puts_what_one_author_read_before_what_it_wrote_then():
+    clock = founded_clock(1, 2)
+    behind = filled(clock)
+    written = [write(clock, number) for number in (2, 1, 0, 1, 2, 0)]
+    assert list(clock.missing_for(behind.vector())) == written
+    answer = clock.missing_for({key(0).peer: 2})
+    assert [behind.add(node) for node in answer] == [True] * 6
+
+
 def test_a_vector_that_claims_more_than_is_here_gets_what_is_left():
     clock = founded_clock(1)
     mine = write(clock, 1)
