@@ -1,0 +1,164 @@
+"""What docs/protocol.md pins, made from fixed inputs. `python -m tests.vectors.protocol_vectors` prints it."""
+
+from __future__ import annotations
+
+from clockmesh.protocol.beacon import Beacon, Heard
+from clockmesh.protocol.blobs import manifest_of
+from clockmesh.protocol.clock import Clock, append
+from clockmesh.protocol.codec import (
+    electorate_seed,
+    encode_beacon,
+    encode_event,
+    encode_plan,
+    encode_result,
+    mesh_id,
+    plan_hash,
+    result_hash,
+    run_id,
+    task_hash,
+)
+from clockmesh.protocol.events import (
+    AttemptEnded,
+    CancelAsked,
+    ClaimGranted,
+    Description,
+    Ending,
+    InvitationRedeemed,
+    JobClaimed,
+    MeshFounded,
+    PeerAdmitted,
+    PeerDescribed,
+    ResultAccepted,
+    ResultProposed,
+    RunSubmitted,
+    UnknownEvent,
+)
+from clockmesh.protocol.framing import frame
+from clockmesh.protocol.ids import AttemptRef, JobKey, peer_text
+from clockmesh.protocol.invitation import Invitation
+from clockmesh.protocol.keys import SigningKey
+from clockmesh.protocol.messages import (
+    BlobChunk,
+    BlobManifest,
+    BlobMissing,
+    BlobRequest,
+    JoinAccepted,
+    JoinRefused,
+    JoinRequest,
+    LogData,
+    LogEnd,
+    LogRequest,
+    Refused,
+    SyncDone,
+    SyncNodes,
+    SyncRequest,
+    encode_message,
+)
+from clockmesh.protocol.plan import Guard, Plan, PlannedJob, Remote, Snapshot
+from clockmesh.protocol.result import Conclusion, Result
+
+ADA = SigningKey.from_seed(bytes(range(32)))
+BOB = SigningKey.from_seed(bytes(range(32, 64)))
+NONCE = bytes(range(16))
+WALL_MS = 1_750_000_000_000
+BUILD = JobKey("build")
+CONTENT = bytes(200_000)
+ADA_DESCRIPTION = Description("ada", 2, ("linux", "x64"), ("/ip4/192.0.2.7/tcp/4001",))
+BOB_DESCRIPTION = Description("bob", 0)
+
+
+def vectors() -> dict[str, str]:
+    """Name and value, bytes in hexadecimal."""
+    mesh = mesh_id(ADA.peer, NONCE)
+    clock = Clock(mesh)
+    founding = append(clock, ADA, wall_ms=WALL_MS, events=[MeshFounded(NONCE, ADA_DESCRIPTION)])
+    admission = append(
+        clock,
+        ADA,
+        wall_ms=WALL_MS + 1,
+        events=[InvitationRedeemed(NONCE), PeerAdmitted(BOB.peer, BOB_DESCRIPTION)],
+    )
+    workflow = manifest_of(b"on: push\n").blob
+    plan = Plan("Scrape", "scrape.yml", workflow, Snapshot(), "push", (PlannedJob(BUILD, "build", (), ("linux",)),))
+    electorate = tuple(sorted((ADA.peer, BOB.peer)))
+    submission = RunSubmitted(NONCE, clock.combined_head(), plan, Guard.QUORUM, 15_000, 5.0, electorate)
+    run = run_id(submission)
+    submitting = append(clock, BOB, wall_ms=WALL_MS + 2, events=[submission])
+    result = Result(Conclusion.SUCCESS, (("rows", "12"),), "", workflow, 9, WALL_MS, WALL_MS + 5)
+    remote = Plan(
+        "", "scrape.yml", None, Remote("git://192.0.2.8/site.git", "main"), "push", (PlannedJob(BUILD, "build"),)
+    )
+    events = {
+        "mesh founded": MeshFounded(NONCE, ADA_DESCRIPTION),
+        "invitation redeemed": InvitationRedeemed(NONCE),
+        "peer admitted": PeerAdmitted(BOB.peer, BOB_DESCRIPTION),
+        "peer described": PeerDescribed(BOB_DESCRIPTION),
+        "run submitted": submission,
+        "cancel asked": CancelAsked(run),
+        "job claimed": JobClaimed(run, BUILD, 1, 3),
+        "claim granted": ClaimGranted(run, BUILD, 1, ADA.peer),
+        "claim granted, carrying": ClaimGranted(run, BUILD, 2, BOB.peer, 1, result_hash(result)),
+        "attempt ended": AttemptEnded(run, BUILD, 1, Ending.LOST),
+        "result proposed": ResultProposed(run, BUILD, 1, result),
+        "result accepted": ResultAccepted(run, BUILD, 1, result_hash(result)),
+        "unknown": UnknownEvent(900, 2, bytes.fromhex("9301a16190")),
+    }
+    messages = {
+        "join request": JoinRequest(NONCE, bytes(32), BOB_DESCRIPTION),
+        "join accepted": JoinAccepted(mesh, (b"<node>",), False),
+        "join refused": JoinRefused("expired"),
+        "sync request": SyncRequest(clock.vector()),
+        "sync nodes": SyncNodes((b"<node>", b"<node>")),
+        "sync done": SyncDone({}),
+        "blob request": BlobRequest(workflow, 0),
+        "blob manifest": BlobManifest(9, manifest_of(b"on: push\n").chunks),
+        "blob chunk": BlobChunk(0, b"on: push\n"),
+        "blob missing": BlobMissing(workflow),
+        "log request": LogRequest(run, BUILD, 1, 0, True),
+        "log data": LogData(0, b"hello\n"),
+        "log end": LogEnd(6, True),
+        "refused": Refused("busy"),
+    }
+    beacon = Beacon(
+        ADA.peer, 3, 9, clock.vector_digest(), 2, 0.25, (Heard(BOB.peer, 1, 7),), (AttemptRef(run, BUILD, 2),)
+    )
+    found = {
+        "ada peer": ADA.peer.hex(),
+        "ada text": peer_text(ADA.peer),
+        "bob peer": BOB.peer.hex(),
+        "bob text": peer_text(BOB.peer),
+        "mesh id": mesh.hex(),
+        "founding node": founding.data.hex(),
+        "founding hash": founding.hash.hex(),
+        "admission node": admission.data.hex(),
+        "admission hash": admission.hash.hex(),
+        "submitting node": submitting.data.hex(),
+        "submitting hash": submitting.hash.hex(),
+        "combined head": clock.combined_head().hex(),
+        "vector digest": clock.vector_digest().hex(),
+        "plan": encode_plan(plan).hex(),
+        "plan hash": plan_hash(plan).hex(),
+        "remote plan": encode_plan(remote).hex(),
+        "result": encode_result(result).hex(),
+        "result hash": result_hash(result).hex(),
+        "electorate seed": electorate_seed(submission.heads, plan, NONCE).hex(),
+        "run id": run.hex(),
+        "task hash": task_hash(AttemptRef(run, BUILD, 1)).hex(),
+        "beacon": encode_beacon(ADA, mesh, beacon).hex(),
+        "blob of 200000 zero bytes": manifest_of(CONTENT).blob.hex(),
+        "frame of abc": frame(b"abc").hex(),
+        "invitation": Invitation(
+            mesh, ADA.peer, ADA_DESCRIPTION.addresses, NONCE, bytes(range(32)), WALL_MS
+        ).to_line(),
+    }
+    found |= {f"event: {name}": encode_event(event).hex() for name, event in events.items()}
+    return found | {f"message: {name}": encode_message(message).hex() for name, message in messages.items()}
+
+
+def main() -> None:
+    for name, value in vectors().items():
+        print(f"{name} = {value}")
+
+
+if __name__ == "__main__":
+    main()
