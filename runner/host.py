@@ -72,7 +72,7 @@ class Host:
             self._watch_keepers()
             ready = self._selector.select(self._patience())
             self._jobs.tick()
-            for key, events in ready:
+            for key, events in sorted(ready, key=lambda found: self._link.is_daemons(found[0].data)):
                 self._handle(key.data, events)
         self._link.close()
         os.close(self._warden)

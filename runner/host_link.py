@@ -53,11 +53,15 @@ class Link:
     def connected(self) -> bool:
         return self._daemon is not None
 
+    def is_daemons(self, ready: object) -> bool:
+        """Whether this is the connection of the daemon that said hello last. To be handled after all others, so that
+        what it sent before it was superseded, and nobody read yet, is dropped."""
+        return self._daemon is not None and ready is self._daemon.socket
+
     def handle(self, ready: socket.socket, events: int) -> list[Command]:
         """Commands that arrived on this socket of the link, in order; a Hello among them is new and accepted."""
         if ready is self._listener:
-            self._accept()
-            return []
+            return self._accept()
         connection = self._find(ready)
         if connection is None:
             return []  # closed by an earlier event of the same round
@@ -77,16 +81,20 @@ class Link:
         self._selector.unregister(self._listener)
         self._listener.close()
 
-    def _accept(self) -> None:
-        with suppress(BlockingIOError, ConnectionError):
+    def _accept(self) -> list[Command]:
+        """Take a new connection, and read what it has already sent."""
+        try:
             peer, _ = self._listener.accept()
-            if _user_of(peer) not in (0, os.getuid()):
-                peer.close()
-                return
-            peer.setblocking(False)
-            connection = _Connection(peer)
-            self._waiting.add(connection)
-            self._selector.register(peer, selectors.EVENT_READ, peer)
+        except (BlockingIOError, ConnectionError):
+            return []
+        if _user_of(peer) not in (0, os.getuid()):
+            peer.close()
+            return []
+        peer.setblocking(False)
+        connection = _Connection(peer)
+        self._waiting.add(connection)
+        self._selector.register(peer, selectors.EVENT_READ, peer)
+        return self._read(connection)
 
     def _read(self, connection: _Connection) -> list[Command]:
         try:

@@ -163,7 +163,8 @@ def spec_of(home, text, *, key=None, attempt=1, source=None, event=None, inputs=
 def script(run, *, before="", job=""):
     """A workflow of one job with one step."""
     body = "\n".join("          " + line for line in run.splitlines())
-    return f"on: push\n{before}jobs:\n  j:\n    runs-on: self-hosted\n{job}    steps:\n      - id: s\n        run: |\n{body}\n"
+    head = f"on: push\n{before}jobs:\n  j:\n    runs-on: self-hosted\n{job}    steps:\n"
+    return f"{head}      - id: s\n        run: |\n{body}\n"
 
 
 def log_of(home, ref, step=None):
