@@ -132,10 +132,9 @@ def ending_after_restart(job: JobState, attempt: int, me: PeerId) -> Ending:
     return Ending.LOST if jobs.has_quorum(job, attempt, me) else Ending.RELEASED
 
 
-def stands_back(job: JobState, attempt: int, known: Leases, now: float, lease: float) -> bool:
+def stands_back(job: JobState, attempt: int, known: Leases, now: float) -> bool:
     """Rule 10: under a lease, of two live holders the higher (attempt, peer) stops itself."""
     return job.electorate.guard is Guard.LEASE and any(
-        (other, holder) < (attempt, known.me) and holder != known.me
-        and not leases.silent(known, job, other, holder, now, lease)
+        (other, holder) < (attempt, known.me) and holder != known.me and leases.live(known, holder, now)
         for other, holder in jobs.holders(job)
     )

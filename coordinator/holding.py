@@ -56,7 +56,12 @@ def hold(machine: Machine, job: JobState, now: float) -> float | None:
     held = machine.held.get(job.ref)
     if held is None:
         return None
-    if held.started:
+    unplanned = job.ref.key not in machine.run_of(job).planned  # under a lease RESOLVE may yet bring another plan
+    if held.started and unplanned:
+        finish(machine, job)
+    elif unplanned:
+        _release(machine, held)
+    elif held.started:
         _run_on(machine, job, held, now)
     elif jobs.has_quorum(job, held.ref.attempt, machine.me):
         _begin(machine, job, held, now)
@@ -98,7 +103,7 @@ def _run_on(machine: Machine, job: JobState, held: Held, now: float) -> None:
         held.told = until
         machine.after.append(Extend(held.ref, until))
     run = machine.run_of(job)
-    if not held.stopped_for_good and claims.stands_back(job, held.ref.attempt, machine.leases, now, run.lease):
+    if not held.stopped_for_good and claims.stands_back(job, held.ref.attempt, machine.leases, now):
         _stop_for_good(machine, held)
     elif not held.cancelled and runs.cancelled(run, job.ref.key):
         held.cancelled = True
@@ -111,7 +116,7 @@ def _stop_for_good(machine: Machine, held: Held) -> None:
 
 
 def finish(machine: Machine, job: JobState) -> None:
-    """A final result stands: an unstarted claim is moot, a running one stops."""
+    """Nothing more is wanted of this job: an unstarted claim is moot, a running one stops."""
     held = machine.held.get(job.ref)
     if held is None:
         return

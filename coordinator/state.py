@@ -148,13 +148,12 @@ def _job_fact(state: State, author: PeerId, fact: JobFact) -> None:
 
 
 def _final_changed(state: State, run: RunState, key: JobKey) -> None:
-    job = run.jobs[key]
     run.open.pop(key, None)
-    for attempt, claimant in job.claims:
-        _not_busy(state, job, attempt, claimant)
+    for attempt, claimant in run.jobs[key].claims:
+        _not_busy(state, run.jobs[key], attempt, claimant)
     if key == RESOLVE:
         follow_plan(run)
-        _touch(state, run)
+        state.touched.update((job.ref, None) for job in run.jobs.values())
     else:
         state.touched.update((JobRef(run.run, other), None) for other in touched_by_final(run, key))
     if run.open:
