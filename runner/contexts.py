@@ -5,6 +5,7 @@ What changes while a job runs (`env`, `steps`, `job.status`) belongs to whoever 
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import re
@@ -13,8 +14,11 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from clockmesh.protocol.plan import Plan, PlannedJob, Remote
+from clockmesh.runner.errors import RunnerError
+from clockmesh.runner.evaluation import Scope
 from clockmesh.runner.expressions import CaseSensitive, Status, Value
 from clockmesh.runner.inputs import inputs_context
+from clockmesh.runner.matrix import Leg, expand, leg_json
 from clockmesh.runner.model import Job, Workflow
 from clockmesh.runner.spec import JobSpec, NeedResult
 
@@ -40,9 +44,13 @@ def job_contexts(workflow: Workflow, spec: JobSpec, machine: Machine) -> dict[st
     """Every context that a step may name; `env` and `steps` are there to be filled."""
     planned = spec.job
     job = workflow.job(planned.job_id)
+    contexts = plan_contexts(workflow, spec.plan)
+    leg = job_matrix(workflow, job, planned, contexts)
     github = github_context(workflow, spec.plan) | _attempt_facts(spec, planned, machine)
+    legs = [each.key for each in spec.plan.jobs if each.job_id == planned.job_id]
     return {
-        **plan_contexts(workflow, spec.plan, planned),
+        **contexts,
+        **leg_contexts(planned, leg, legs.index(planned.key), len(legs)),
         "github": github,
         "needs": needs_context(job, spec.needs),
         "env": CaseSensitive(),
@@ -60,24 +68,45 @@ def job_contexts(workflow: Workflow, spec: JobSpec, machine: Machine) -> dict[st
     }
 
 
-def plan_contexts(workflow: Workflow, plan: Plan, planned: PlannedJob | None = None) -> dict[str, Value]:
-    """The contexts that are known before any job runs: github, inputs, vars, secrets; of a job matrix and strategy."""
-    contexts: dict[str, Value] = {
+def plan_contexts(workflow: Workflow, plan: Plan) -> dict[str, Value]:
+    """The contexts that are known before any job runs: github, inputs, vars, secrets."""
+    return {
         "github": github_context(workflow, plan),
         "inputs": inputs_context(workflow, plan.inputs),
         "vars": {},
         "secrets": {},
     }
-    if planned is not None:
-        contexts["matrix"] = json.loads(planned.matrix) if planned.matrix else None
-        contexts["strategy"] = strategy_context(plan, planned)
-    return contexts
+
+
+def leg_contexts(planned: PlannedJob, leg: Leg | None, index: int, total: int) -> dict[str, Value]:
+    """`matrix` and `strategy` of the leg number `index` (from 0) of `total`; a job without a matrix is its only leg."""
+    return {
+        "matrix": leg,
+        "strategy": {
+            "fail-fast": planned.fail_fast or leg is None,
+            "job-index": index,
+            "job-total": total,
+            "max-parallel": planned.max_parallel or total,
+        },
+    }
+
+
+def job_matrix(workflow: Workflow, job: Job, planned: PlannedJob, contexts: Mapping[str, Value]) -> Leg | None:
+    """The leg's values in the order in which the file gives them, which the plan's canonical JSON does not keep."""
+    if not planned.matrix:
+        return None
+    legs: list[Leg] = []
+    if job.strategy.matrix is not None:
+        with contextlib.suppress(RunnerError):
+            # Another version may expand otherwise than the one that planned; the plan's values hold.
+            legs = expand(job.strategy.matrix, Scope(workflow.file, contexts))
+    return next((leg for leg in legs if leg_json(leg) == planned.matrix), None) or json.loads(planned.matrix)
 
 
 def github_context(workflow: Workflow, plan: Plan) -> dict[str, Value]:
     """What the plan alone tells of `github`."""
     source = plan.source
-    url = source.url if isinstance(source, Remote) else source.origin
+    url = _public(source.url if isinstance(source, Remote) else source.origin)
     server, repository = repository_of(url)
     ref = _full_ref(source.ref)
     kind, _, short_ref = ref.removeprefix("refs/").partition("/")
@@ -130,7 +159,7 @@ def run_number_of(run: str) -> str:
 def event_payload(workflow: Workflow, plan: Plan) -> dict[str, Value]:
     """`github.event`, and what the file GITHUB_EVENT_PATH holds: the parts of GitHub's payload that exist here."""
     source = plan.source
-    url = source.url if isinstance(source, Remote) else source.origin
+    url = _public(source.url if isinstance(source, Remote) else source.origin)
     _, repository = repository_of(url)
     owner, _, name = repository.partition("/")
     ref = _full_ref(source.ref)
@@ -146,17 +175,6 @@ def event_payload(workflow: Workflow, plan: Plan) -> dict[str, Value]:
     elif plan.event == "schedule" and workflow.triggers.schedules:
         payload["schedule"] = workflow.triggers.schedules[0].cron
     return payload
-
-
-def strategy_context(plan: Plan, planned: PlannedJob) -> dict[str, Value]:
-    """`strategy`, of a job without a matrix too: it is one leg of one."""
-    legs = [job.key for job in plan.jobs if job.job_id == planned.job_id]
-    return {
-        "fail-fast": planned.fail_fast or not planned.matrix,
-        "job-index": legs.index(planned.key) if planned.key in legs else 0,
-        "job-total": max(len(legs), 1),
-        "max-parallel": planned.max_parallel or max(len(legs), 1),
-    }
 
 
 def needs_context(job: Job, ended: Mapping[str, NeedResult]) -> dict[str, Value]:
@@ -183,6 +201,14 @@ def job_status(workflow: Workflow, job: Job, ended: Mapping[str, NeedResult], *,
 
 def _full_ref(ref: str) -> str:
     return ref if not ref or ref.startswith("refs/") else f"refs/heads/{ref}"
+
+
+_PASSWORD = re.compile(r"(?<=://)[^/@]*@")
+
+
+def _public(url: str) -> str:
+    """A URL without user and password: contexts are printed."""
+    return _PASSWORD.sub("", url)
 
 
 _SCP = re.compile(r"(?:[^@/]+@)?([^:/]+):(?!//)(.+)")

@@ -14,14 +14,17 @@ MAX_VALUE = 65_535
 """Characters of all values together, as on GitHub."""
 
 
-def complete_inputs(workflow: Workflow, given: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """Every declared input as text, sorted by name. Raises InputError, which names the input."""
-    declared = workflow.triggers.inputs
+def complete_inputs(workflow: Workflow, given: Mapping[str, str], event: str) -> tuple[tuple[str, str], ...]:
+    """Every declared input as text, sorted by name; none for another event than workflow_dispatch.
+
+    Raises InputError, which names the input.
+    """
+    declared = workflow.triggers.inputs if event == "workflow_dispatch" else ()
     values: dict[str, str] = {}
     for name, value in given.items():
-        known = workflow.triggers.input(name)
+        known = next((each for each in declared if each.name.lower() == name.lower()), None)
         if known is None:
-            hint = meant(name, [each.name for each in declared]) if declared else "it declares none"
+            hint = meant(name, [each.name for each in declared]) if declared else "it takes none"
             raise InputError(f"{workflow.file} has no input '{short(name)}'; {hint}")
         if known.name in values:
             raise InputError(f"the input '{known.name}' is given twice")
@@ -37,7 +40,7 @@ def complete_inputs(workflow: Workflow, given: Mapping[str, str]) -> tuple[tuple
 def inputs_context(workflow: Workflow, inputs: tuple[tuple[str, str], ...]) -> dict[str, Value]:
     """The `inputs` context: booleans and numbers as such, all else as text."""
     texts = dict(inputs)
-    return {known.name: _typed(known, texts.get(known.name, "")) for known in workflow.triggers.inputs}
+    return {known.name: _typed(known, texts[known.name]) for known in workflow.triggers.inputs if known.name in texts}
 
 
 def _checked(known: DispatchInput, value: str) -> str:

@@ -77,10 +77,6 @@ class Triggers:
     inputs: tuple[DispatchInput, ...] = ()
     schedules: tuple[Schedule, ...] = ()
 
-    def input(self, name: str) -> DispatchInput | None:
-        """The dispatch input of this name, in any letter case."""
-        return next((known for known in self.inputs if known.name.lower() == name.lower()), None)
-
 
 @dataclass(frozen=True, slots=True)
 class Defaults:

@@ -16,10 +16,11 @@ from clockmesh.protocol.codec import encode_plan
 from clockmesh.protocol.errors import LocalError
 from clockmesh.protocol.ids import RESOLVE, BlobHash, JobKey
 from clockmesh.protocol.plan import Plan, PlannedJob, Remote, Snapshot
-from clockmesh.runner.contexts import plan_contexts
+from clockmesh.runner.contexts import leg_contexts, plan_contexts
 from clockmesh.runner.eligibility import selected_jobs
 from clockmesh.runner.errors import InputError, WorkflowError
 from clockmesh.runner.evaluation import Scope
+from clockmesh.runner.expressions import Value
 from clockmesh.runner.inputs import complete_inputs
 from clockmesh.runner.labels import peer_labels
 from clockmesh.runner.matrix import Leg, expand, leg_json, leg_title
@@ -53,19 +54,21 @@ def make_plan(
     a value that is needed now cannot be computed.
     """
     jobs = selected_jobs(workflow, force=force)
+    chosen = _event(workflow, event)
     plan = Plan(
         name=_title(workflow.name) or posixpath.splitext(posixpath.basename(path))[0],
         path=path,
         workflow=workflow_blob,
         source=source,
-        event=_event(workflow, event),
+        event=chosen,
         jobs=(),
-        inputs=complete_inputs(workflow, inputs),
+        inputs=complete_inputs(workflow, inputs, chosen),
         force=force,
     )
+    contexts = plan_contexts(workflow, plan)
     planned: list[PlannedJob] = []
     for job in jobs:
-        planned.extend(_legs(workflow, plan, job))
+        planned.extend(_legs(workflow, contexts, job))
         if len(planned) > limits.MAX_JOBS_PER_PLAN:
             message = f"the workflow comes to more than {limits.MAX_JOBS_PER_PLAN} jobs; split it"
             raise WorkflowError(workflow.file, job.line, job.column, message)
@@ -107,18 +110,23 @@ def _event(workflow: Workflow, asked: str | None) -> str:
     return next((event for event in ("workflow_dispatch", "push", "schedule") if event in events), events[0])
 
 
-def _legs(workflow: Workflow, plan: Plan, job: Job) -> list[PlannedJob]:
+def _legs(workflow: Workflow, contexts: dict[str, Value], job: Job) -> list[PlannedJob]:
     """The job, or the legs of its matrix."""
-    before = Scope(workflow.file, plan_contexts(workflow, plan))
-    base = PlannedJob(key=JobKey(job.id), job_id=job.id, needs=job.needs)
-    if job.strategy.max_parallel is not None:
-        base = replace(base, max_parallel=_max_parallel(before, job))
+    before = Scope(workflow.file, contexts)
+    base = PlannedJob(
+        key=JobKey(job.id), job_id=job.id, needs=job.needs, max_parallel=_max_parallel(before, job)
+    )
     if job.strategy.matrix is None:
-        return _finished(workflow, plan, job, [base])
+        return [_finished(workflow, contexts | leg_contexts(base, None, 0, 1), job, base)]
     base = replace(base, fail_fast=before.boolean(job.strategy.fail_fast, True))
+    legs = expand(job.strategy.matrix, before)
     seen: set[str] = set()
-    legs = [_leg(workflow, job, base, leg, seen) for leg in expand(job.strategy.matrix, before)]
-    return _finished(workflow, plan, job, legs)
+    finished = []
+    for index, leg in enumerate(legs):
+        planned = _leg(workflow, job, base, leg, seen)
+        values = contexts | leg_contexts(planned, leg, index, len(legs))
+        finished.append(_finished(workflow, values, job, planned))
+    return finished
 
 
 def _max_parallel(scope: Scope, job: Job) -> int:
@@ -147,22 +155,16 @@ def _leg(workflow: Workflow, job: Job, base: PlannedJob, leg: Leg, seen: set[str
     return replace(base, key=JobKey(key), matrix=values)
 
 
-def _finished(workflow: Workflow, plan: Plan, job: Job, legs: list[PlannedJob]) -> list[PlannedJob]:
-    """The legs with what may depend on their values: labels, timeout, continue-on-error."""
-    plan = replace(plan, jobs=tuple(legs))
-    finished = []
-    for leg in legs:
-        scope = Scope(workflow.file, plan_contexts(workflow, plan, leg))
-        minutes = scope.number(job.timeout_minutes) if job.timeout_minutes else DEFAULT_TIMEOUT_MINUTES
-        finished.append(
-            replace(
-                leg,
-                labels=peer_labels(job, scope),
-                continue_on_error=scope.boolean(job.continue_on_error),
-                timeout_s=min(math.ceil(minutes * 60), limits.MAX_TIMEOUT_S),
-            )
-        )
-    return finished
+def _finished(workflow: Workflow, contexts: Mapping[str, Value], job: Job, leg: PlannedJob) -> PlannedJob:
+    """The leg with what may depend on its values: labels, timeout, continue-on-error."""
+    scope = Scope(workflow.file, contexts)
+    minutes = scope.number(job.timeout_minutes) if job.timeout_minutes else DEFAULT_TIMEOUT_MINUTES
+    return replace(
+        leg,
+        labels=peer_labels(job, scope),
+        continue_on_error=scope.boolean(job.continue_on_error),
+        timeout_s=min(math.ceil(minutes * 60), limits.MAX_TIMEOUT_S),
+    )
 
 
 def _check_size(workflow: Workflow, plan: Plan) -> None:

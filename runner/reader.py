@@ -86,12 +86,21 @@ def read_yaml(data: bytes, file: str) -> Node:
         raise WorkflowError(file, 1, 1, f"not YAML: {' '.join(str(error).split())[:120]}") from None
 
 
+_REMEDIES = (
+    ("cannot start any token", "indent with spaces, and quote a value that begins with a special character"),
+    ("mapping values are not allowed", "quote a value that holds `: `, and look at the indentation"),
+    ("alias", "an alias `*name` needs an anchor `&name` before it; quote a value that begins with `*` or `&`"),
+    ("quoted scalar", "close the quotes"),
+    ("escape", "use single quotes where backslashes are meant as such"),
+)
+
+
 def _why(error: yaml.MarkedYAMLError) -> str:
+    """libyaml's own words, and what to do about them."""
     parts = [" ".join(part.split()) for part in (error.context, error.problem) if part]
     why = ", ".join(parts) or "it cannot be parsed"
-    if "cannot start any token" in why:
-        why += "; indent with spaces, and quote a value that begins with a special character"
-    return why
+    remedy = next((remedy for words, remedy in _REMEDIES if words in why), "look at indentation, brackets and quotes")
+    return f"{why}; {remedy}"
 
 
 def _decoded(data: bytes, file: str) -> str:
