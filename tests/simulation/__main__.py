@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from clockmesh.protocol.plan import Guard
-
 from tests.simulation.mesh import Mesh, Outcome
 from tests.simulation.mutations import RULES, without
 from tests.simulation.scenario import draw

@@ -19,7 +19,6 @@ from clockmesh.protocol.ids import AttemptRef, PeerId, RunId
 from clockmesh.protocol.node import Node
 from clockmesh.protocol.orphans import Orphans, take_in
 from clockmesh.protocol.result import Result
-
 from tests.simulation.scenario import BEACON_PERIOD, LEASE
 from tests.simulation.world import Lane
 

@@ -9,7 +9,6 @@ from clockmesh.coordinator.effects import StopReason
 from clockmesh.coordinator.inputs import HostJob
 from clockmesh.protocol.ids import AttemptRef
 from clockmesh.protocol.result import Conclusion, Result
-
 from tests.simulation.world import Lane
 
 if TYPE_CHECKING:

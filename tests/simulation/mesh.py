@@ -10,13 +10,12 @@ from clockmesh.coordinator.machine import Machine, step
 from clockmesh.protocol.events import Description
 from clockmesh.protocol.ids import JobRef
 from clockmesh.protocol.node import Node
-
-from tests.simulation import nodes
+from tests.simulation import hints, nodes
 from tests.simulation.faults import Faults, Weather
 from tests.simulation.network import Network
 from tests.simulation.oracle import Oracle
 from tests.simulation.peer import LETTERS, Peer
-from tests.simulation.reading import shown
+from tests.simulation.reading import difference, shown
 from tests.simulation.scenario import BEACON_PERIOD, CHAOS, LEASE, MOMENT, PATIENCE, Scenario
 from tests.simulation.workload import Workload
 from tests.simulation.world import Violation, World
@@ -71,9 +70,10 @@ class Mesh:
         """Live through the schedule; a violation ends it."""
         violation = None
         try:
-            self.begin()
-            if self.scenario.faults:
-                self.world.run_until(CHAOS)
+            with hints.ignored(self.world, self.scenario.eager):
+                self.begin()
+                if self.scenario.faults:
+                    self.world.run_until(CHAOS)
             self.faults.end()
             self.settle()
             self.check_end()
@@ -120,7 +120,7 @@ class Mesh:
         ]
 
     def _unfinished(self) -> str:
-        jobs = sorted({f"{self.oracle.names.get(job.run, '?')}/{job.key} at {peer.letter}" for peer, job in self._open_jobs()})
+        jobs = sorted({f"{self.oracle.job_name(job)} at {peer.letter}" for peer, job in self._open_jobs()})
         if jobs:
             return f"no final result after {PATIENCE:.0f} s of health: {', '.join(jobs)}"
         if not self.workload.all_accepted():
@@ -132,6 +132,7 @@ class Mesh:
     def check_end(self) -> None:
         self._check_nothing_lost()
         self._check_views()
+        self._check_finals()
         if not self.scenario.faults:
             self._check_no_duplicates()
         if self.seed % 5 == 0:
@@ -145,21 +146,26 @@ class Mesh:
                 raise Violation("lost", f"run {request.name}, accepted by {request.peer.letter}, is not at {missing}")
 
     def _check_views(self) -> None:
-        """Peers with the same nodes show the same, and what they show is what was decided."""
-        views = {peer.letter: shown(peer.daemon.machine) for peer in self.living}
-        first, *others = views.items()
+        """Peers with the same nodes show the same."""
+        (first, machine), *others = ((peer.letter, peer.daemon.machine) for peer in self.living)
+        expected = shown(machine)
         for letter, other in others:
-            if other != first[1]:
-                raise Violation("diverged", f"{first[0]} and {letter} have the same nodes and show different things")
-        for machine in (peer.daemon.machine for peer in self.living):
-            for run in machine.runs.values():
-                for key in run.planned:
-                    job = run.jobs[key]
-                    if (job.final.attempt, job.final.hash) != self.oracle.standing(job.ref):
-                        raise Violation("wrong_final", f"{self.oracle.name_of(job.attempt(job.final.attempt))} stands")
-                    others = {result for _, result in self.oracle.finals[job.ref]} - {job.final.hash}
-                    if {duplicate.hash for duplicate in job.duplicates} != others:
-                        raise Violation("silent_duplicate", f"of {run.planned[key].key}")
+            if differs := difference(expected, shown(other)):
+                raise Violation("diverged", f"{first} and {letter} have the same nodes, but {differs}")
+
+    def _check_finals(self) -> None:
+        """What they show is what the nodes say that the living have: a result that only a dead peer had is gone."""
+        daemon = self.living[0].daemon
+        judge = Oracle(self.world, self.scenario, self.workload)
+        for node in daemon.clock:
+            judge.written(self.living[0], node)
+        for run in daemon.machine.runs.values():
+            for job in (run.jobs[key] for key in run.planned):
+                name = self.oracle.name_of(job.attempt(job.final.attempt))
+                if (job.final.attempt, job.final.hash) != judge.standing(job.ref):
+                    raise Violation("wrong_final", f"{name} stands")
+                if {other.hash for other in job.duplicates} != judge.results_of(job.ref) - {job.final.hash}:
+                    raise Violation("silent_duplicate", f"beside {name}")
 
     def _check_no_duplicates(self) -> None:
         for job, starts in self.oracle.starts.items():
@@ -174,8 +180,8 @@ class Mesh:
             machine = Machine(peer.id, self.id, beacon_period=BEACON_PERIOD, lease=LEASE)
             for node in self._shuffled(list(peer.daemon.clock)):
                 step(machine, NodeAdded(node), 0.0)
-            if shown(machine) != expected:
-                raise Violation("order", "the same nodes in another causal order give another state")
+            if differs := difference(expected, shown(machine)):
+                raise Violation("order", f"the same nodes in another causal order: {differs}")
 
     def _shuffled(self, order: list[Node]) -> list[Node]:
         """A random linear extension."""

@@ -10,7 +10,6 @@ from tests.simulation.world import Call, World
 
 if TYPE_CHECKING:
     from clockmesh.protocol.ids import PeerId
-
     from tests.simulation.peer import Peer
 
 BEACONS = 1

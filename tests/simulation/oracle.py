@@ -23,13 +23,14 @@ from clockmesh.protocol.ids import AttemptRef, JobRef, PeerId, ResultHash, RunId
 from clockmesh.protocol.naming import result_hash, run_id
 from clockmesh.protocol.node import Node
 from clockmesh.protocol.plan import Guard
-
 from tests.simulation.scenario import Scenario
 from tests.simulation.world import Violation, World
 
 if TYPE_CHECKING:
     from tests.simulation.peer import Peer
     from tests.simulation.workload import Workload
+
+JobFact = JobClaimed | ClaimGranted | AttemptEnded | ResultProposed | ResultAccepted
 
 FinalKey = tuple[int, ResultHash]
 """(attempt, hash)."""
@@ -86,12 +87,12 @@ class Oracle:
         if final in finals:
             return
         if not finals and self._world.tracing:
-            self._world.note(f"    final: {self._job_name(job)} attempt {final[0]}, result {final[1].hex()[:6]}")
+            self._world.note(f"    final: {self.job_name(job)} attempt {final[0]}, result {final[1].hex()[:6]}")
         finals.add(final)
         if not self._quorum_guard:
             return
         if len({result for _, result in finals}) > 1:
-            raise Violation("two_finals", f"{self._job_name(job)} has {self._final_names(finals)}")
+            raise Violation("two_finals", f"{self.job_name(job)} has {self._final_names(finals)}")
         for peer, ref in self._running.get(job, {}).values():
             if peer.suspended_at is None:
                 raise Violation("runs_after_final", f"{peer.letter} runs {self.name_of(ref)}")
@@ -99,6 +100,9 @@ class Oracle:
     def standing(self, job: JobRef) -> FinalKey | None:
         """The final result that stands: the lowest."""
         return min(self.finals.get(job, ()), default=None)
+
+    def results_of(self, job: JobRef) -> set[ResultHash]:
+        return {result for _, result in self.finals.get(job, ())}
 
     # What really ran
 
@@ -124,7 +128,7 @@ class Oracle:
             if peer.index in runners:
                 self._check_overlap(job)
                 if self._quorum_guard and self.finals.get(job):
-                    raise Violation("runs_after_final", f"{peer.letter} wakes with {self._job_name(job)}")
+                    raise Violation("runs_after_final", f"{peer.letter} wakes with {self.job_name(job)}")
 
     def _check_overlap(self, job: JobRef) -> None:
         awake = [(peer, ref) for peer, ref in self._running[job].values() if peer.suspended_at is None]
@@ -139,7 +143,8 @@ class Oracle:
         request = self._workload.requests.get(token)
         if request is None or run is None:
             return
-        if not any(isinstance(event, RunSubmitted) and run_id(event) == run for node in reversed(peer.store) for event in node.events):
+        events = (event for node in reversed(peer.store) for event in node.events)
+        if not any(isinstance(event, RunSubmitted) and run_id(event) == run for event in events):
             raise Violation("not_durable", f"{peer.letter} accepted run {request.name} and does not have it")
         self._workload.answered(token, run, peer)
         peer.note(f"has accepted run {request.name}")
@@ -152,7 +157,7 @@ class Oracle:
             finals = self.finals.get(job.ref)
             if job.final is not None and finals and all(job.final.hash != result for _, result in finals):
                 shown = self._final_names({(job.final.attempt, job.final.hash)})
-                raise Violation("two_finals", f"{peer.letter} shows {shown} for {self._job_name(job.ref)}")
+                raise Violation("two_finals", f"{peer.letter} shows {shown} for {self.job_name(job.ref)}")
 
     # The trace
 
@@ -178,15 +183,16 @@ class Oracle:
             case AttemptEnded():
                 return f"writes {self.name_of(event)} {event.how}"
             case ResultProposed():
-                return f"proposes {event.result.conclusion} {result_hash(event.result).hex()[:6]} of {self.name_of(event)}"
+                result = result_hash(event.result).hex()[:6]
+                return f"proposes {event.result.conclusion} {result} of {self.name_of(event)}"
             case ResultAccepted():
                 return f"accepts {event.result.hex()[:6]} of {self.name_of(event)}"
         return ""
 
-    def name_of(self, ref: AttemptRef | JobClaimed | ClaimGranted | AttemptEnded | ResultProposed | ResultAccepted) -> str:
-        return f"{self._job_name(JobRef(ref.run, ref.key))} attempt {ref.attempt}"
+    def name_of(self, ref: AttemptRef | JobFact) -> str:
+        return f"{self.job_name(JobRef(ref.run, ref.key))} attempt {ref.attempt}"
 
-    def _job_name(self, job: JobRef) -> str:
+    def job_name(self, job: JobRef) -> str:
         return f"{self.names.get(job.run, job.run.hex()[:6])}/{job.key}"
 
     def _final_names(self, finals: set[FinalKey]) -> str:

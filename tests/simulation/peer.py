@@ -8,7 +8,6 @@ from clockmesh.coordinator.inputs import Input
 from clockmesh.protocol.beacon import Beacon
 from clockmesh.protocol.ids import MeshId, PeerId
 from clockmesh.protocol.node import Node
-
 from tests.simulation.daemon import Daemon, Window
 from tests.simulation.host import Host
 from tests.simulation.network import BEACONS, NODES

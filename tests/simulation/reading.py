@@ -5,15 +5,23 @@ from __future__ import annotations
 from clockmesh.coordinator import view
 from clockmesh.coordinator.machine import Machine
 
+FACTS = ("claims", "grants", "ended", "results", "accepts", "final", "duplicates")
+
 
 def shown(machine: Machine) -> dict[str, object]:
-    """Everything that `show` tells of each run, and the members; nothing that depends on who looks, or when."""
-    runs = {run.hex(): view.run_view(machine, run) for run in sorted(machine.runs)}
-    facts = {
-        run.hex(): {
-            key: (job.claims, job.grants, job.ended, job.results, job.accepts, job.final, job.duplicates)
-            for key, job in state.jobs.items()
-        }
-        for run, state in machine.runs.items()
-    }
-    return {"runs": runs, "facts": facts, "members": dict(machine.members)}
+    """Everything that `show` tells of each run, each job's facts, and the members: a name for each value. Nothing
+    that depends on who looks, or when."""
+    values: dict[str, object] = {f"run {run.hex()[:6]}": view.run_view(machine, run) for run in machine.runs}
+    for run, state in machine.runs.items():
+        for key, job in state.jobs.items():
+            facts = {f"{fact} of {run.hex()[:6]}/{key}": getattr(job, fact) for fact in FACTS}
+            values |= {name: value for name, value in facts.items() if value}
+    return values | {"members": dict(machine.members)}
+
+
+def difference(one: dict[str, object], other: dict[str, object]) -> str | None:
+    """The name and both values of something that differs; None if nothing does."""
+    for name in sorted(one.keys() | other.keys()):
+        if one.get(name) != other.get(name):
+            return f"{name}: {one.get(name)} against {other.get(name)}"
+    return None

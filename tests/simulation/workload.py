@@ -13,7 +13,6 @@ from clockmesh.coordinator.machine import Machine
 from clockmesh.protocol.ids import RESOLVE, AttemptRef, BlobHash, JobKey, RunId
 from clockmesh.protocol.plan import Plan, PlannedJob, Remote, Snapshot
 from clockmesh.protocol.result import Conclusion, Result
-
 from tests.simulation.host import Work
 from tests.simulation.scenario import CHAOS, LEASE, Scenario
 from tests.simulation.world import World
