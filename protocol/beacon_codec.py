@@ -60,7 +60,7 @@ def _read_beacon(value: object) -> Beacon:
         vector=raw(vector, "vector digest", 32),
         free=integer(free, "free slots", 0, limits.MAX_SLOTS),
         load=real(load, "load"),
-        heard=tuple(_read_heard(entry) for entry in array(heard, "heard", limits.MAX_PEERS)),
+        heard=tuple(_read_heard(entry) for entry in array(heard, "heard", limits.MAX_HEARD)),
         over=tuple(_read_over(entry) for entry in array(over, "over", limits.MAX_OVER)),
     )
     if len({entry.peer for entry in beacon.heard}) != len(beacon.heard):

@@ -29,6 +29,10 @@ MAX_PEERS = 64
 MAX_AUTHORS = 1024
 """Entries of a vector: members of all times, gone ones included. Encoded some 40 KiB, which fits a frame."""
 
+MAX_HEARD = 128
+"""Peers that one beacon has heard. Twice the members, because inviters apart from one another may each admit the last
+one that the mesh has room for."""
+
 MAX_ARRAY = 4096
 """Elements of any array. A header may claim millions, and msgpack makes room for them before it reads any."""
 
@@ -71,7 +75,8 @@ MAX_INPUT = 64 * 1024
 
 MAX_ATTEMPT = 2**31 - 1
 MAX_LEASE_MS = 24 * 3600 * 1000
-MAX_ELECTORATE = 64
+MAX_ELECTORATE = 128
+"""A quorum has at most 7; under a lease all members may be recorded (see `MAX_HEARD`)."""
 
 MAX_OUTPUTS = 1024
 MAX_OUTPUT_NAME = 256
@@ -84,9 +89,9 @@ MAX_ERROR = 2048
 MAX_REASON = 1024
 """The one line that says why a request was refused."""
 
-MAX_OVER = 2048
-"""Attempts that one beacon lists in `over`. A voter with as many must not grant above another: a grant that its
-beacon cannot list would break rule 5."""
+MAX_OVER = 1024
+"""Attempts that one beacon lists in `over`; with keys of 190 bytes they fill it. A voter with as many must not grant
+above another: a grant that its beacon cannot list would break rule 5."""
 
 MAX_CODE = 2**16 - 1
 """Codes and versions of events."""

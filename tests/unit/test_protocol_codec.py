@@ -427,8 +427,8 @@ def test_a_beacon_comes_back_as_it_was_signed():
 
 
 def test_a_full_beacon_fits_its_limit():
-    heard = tuple(Heard(key(number).peer, 2**40, 2**40) for number in range(limits.MAX_PEERS))
-    over = tuple(AttemptRef(RUN, JobKey(f"build ({number}, ubuntu-latest)"), 5) for number in range(limits.MAX_OVER))
+    heard = tuple(Heard(key(number).peer, 2**40, 2**40) for number in range(limits.MAX_HEARD))
+    over = tuple(AttemptRef(RUN, JobKey(f"{number:0190}"), 5) for number in range(limits.MAX_OVER))
     full = beacon(heard=heard, over=over)
     assert decode_beacon(MESH, encode_beacon(key(0), MESH, full)) == full
 
