@@ -5,7 +5,6 @@ Precedence, tightest first: `.` `[]`, `!`, the four comparisons, `==` `!=`, `&&`
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
@@ -16,8 +15,8 @@ from clockmesh.runner.expressions_lexer import Kind, Token, shown, tokens
 MAX_DEPTH = 50
 """Height of the tree (a chain of one logical operator is one level): GitHub's own bound."""
 
-MAX_NESTING = 100
-"""Brackets within brackets while parsing, so that no text exhausts the stack."""
+MAX_NESTING = 64
+"""Brackets within brackets while parsing (five frames each), so that no text exhausts the stack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +103,9 @@ STATUS_FUNCTIONS = frozenset({"always", "cancelled", "failure", "success"})
 FILE_FUNCTIONS = frozenset({"hashfiles"})
 PURE_FUNCTIONS = frozenset(ARITY) - STATUS_FUNCTIONS - FILE_FUNCTIONS
 
-_COMPARISONS = ({"==", "!="}, {"<", "<=", ">", ">="})
+_LOGICAL = frozenset({"||", "&&"})
+_LOOSEST = 1
+_BINDINGS = {"||": _LOOSEST, "&&": 2, "==": 3, "!=": 3, "<": 4, "<=": 4, ">": 4, ">=": 4}
 
 
 @lru_cache(maxsize=1_024)
@@ -120,8 +121,6 @@ def parse(text: str) -> Parsed:
 _Sized: TypeAlias = tuple[Expression, int]
 """An expression and its height."""
 
-_Rule: TypeAlias = Callable[[], _Sized]
-
 
 class _Parser:
     """Recursive descent over one expression's tokens."""
@@ -136,7 +135,7 @@ class _Parser:
     def whole(self) -> tuple[Expression | None, int]:
         if self._peek().kind is Kind.END:
             return None, 0
-        sized = self._or()
+        sized = self._binary(_LOOSEST)
         if self._peek().kind is not Kind.END:
             raise self._unexpected()
         return sized
@@ -166,18 +165,26 @@ class _Parser:
         last = self._tokens[self._next - 1] if self._next else token
         return ExpressionError(Stage.PARSING, f"the expression ends too early, after {shown(last.text)}", last.position)
 
-    def _or(self) -> _Sized:
-        return self._chain("||", self._and)
+    def _binary(self, least: int) -> _Sized:
+        """An expression of operators that bind at least as tightly as this."""
+        left, height = self._not()
+        while (binding := self._binding()) >= least:
+            operator = self._take().text
+            right = self._binary(binding + 1)
+            if operator in _LOGICAL:
+                left, height = self._logic(operator, binding, [(left, height), right])
+            else:
+                left, height = Comparison(operator, left, right[0]), max(height, right[1]) + 1
+        return left, height
 
-    def _and(self) -> _Sized:
-        return self._chain("&&", lambda: self._compared(0))
+    def _binding(self) -> int:
+        token = self._peek()
+        return _BINDINGS.get(token.text, 0) if token.kind is Kind.OPERATOR else 0
 
-    def _chain(self, operator: str, operand: _Rule) -> _Sized:
-        sized = [operand()]
+    def _logic(self, operator: str, binding: int, sized: list[_Sized]) -> _Sized:
+        """A whole chain of one logical operator, whose first two operands have been read."""
         while self._accept(Kind.OPERATOR, operator):
-            sized.append(operand())
-        if len(sized) == 1:
-            return sized[0]
+            sized.append(self._binary(binding + 1))
         operands: list[Expression] = []
         height = 0
         for part, tall in sized:
@@ -189,15 +196,6 @@ class _Parser:
                 operands.append(part)
                 height = max(height, tall + 1)
         return Logic(operator, tuple(operands)), height
-
-    def _compared(self, level: int) -> _Sized:
-        if level == len(_COMPARISONS):
-            return self._not()
-        left, height = self._compared(level + 1)
-        while token := self._accept(Kind.OPERATOR, *_COMPARISONS[level]):
-            right, tall = self._compared(level + 1)
-            left, height = Comparison(token.text, left, right), max(height, tall) + 1
-        return left, height
 
     def _not(self) -> _Sized:
         count = 0
@@ -239,7 +237,7 @@ class _Parser:
 
     def _bracketed(self, close: Kind) -> _Sized:
         self._enter()
-        sized = self._or()
+        sized = self._binary(_LOOSEST)
         self._expect(close)
         self._nesting -= 1
         return sized
@@ -270,7 +268,7 @@ class _Parser:
         height = 0
         if not self._accept(Kind.CLOSE):
             while True:
-                argument, tall = self._or()
+                argument, tall = self._binary(_LOOSEST)
                 arguments.append(argument)
                 height = max(height, tall)
                 if not self._accept(Kind.COMMA):
