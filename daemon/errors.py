@@ -84,6 +84,13 @@ class NoMesh(ConfigurationError):
                          "`clockmesh join LINE` (a peer of the mesh prints the line with `clockmesh invite`)")
 
 
+class HostError(DaemonError):
+    """No runner host can be started: this peer cannot know what it runs, so it must not vote."""
+
+    code = "runner_host"
+    exit = 70
+
+
 class StoreError(DaemonError):
     """The store failed: nothing can be promised any more, so the daemon stops."""
 

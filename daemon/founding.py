@@ -24,6 +24,7 @@ async def found(setup: Setup, founder: Description) -> MeshId:
     mesh = mesh_id(setup.key.peer, nonce)
     node = encode_node(setup.key, mesh, seq=1, parents=(), previous=None, height=1,
                        wall_ms=int(time.time() * 1000), events=(MeshFounded(nonce, founder),))
-    await trio.to_thread.run_sync(setup.store.commit, (node,), {META_MESH: mesh})
+    with trio.CancelScope(shield=True):  # who has founded it must go on to enter
+        await trio.to_thread.run_sync(setup.store.commit, (node,), {META_MESH: mesh})
     log.info("mesh_founded", mesh=mesh.hex(), peer=founder.name)
     return mesh

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import structlog
 import trio
 
-from clockmesh.daemon.errors import Unreachable
+from clockmesh.daemon.errors import HostError
 from clockmesh.daemon.home import Home
 from clockmesh.protocol.ids import AttemptRef
 from clockmesh.runner.host_messages import (
@@ -59,7 +59,7 @@ class HostLink:
         self._process: subprocess.Popen[bytes] | None = None
 
     async def connect(self) -> Jobs:
-        """Reach the host, starting one if none answers, and ask what it has. Unreachable when it does not come up."""
+        """Reach the host, starting one if none answers, and ask what it has. HostError when it does not come up."""
         jobs = await self._greet()
         self._handed = {job.ref for job in jobs.jobs}
         return jobs
@@ -74,7 +74,7 @@ class HostLink:
         self._queued.set()
 
     async def run(self) -> None:
-        """Carry commands and reports until cancelled. Unreachable when no host can be started any more."""
+        """Carry commands and reports until cancelled. HostError when no host can be started any more."""
         while True:
             await self._carry()
             log.warning("host_lost", jobs=len(self._handed))
@@ -131,7 +131,7 @@ class HostLink:
         for pause in _GREET_PAUSES:
             try:
                 return await self._ask_jobs()
-            except Unreachable as error:
+            except HostError as error:
                 log.warning("host_lost", error=str(error))
                 await trio.sleep(pause)
         return await self._ask_jobs()
@@ -145,15 +145,15 @@ class HostLink:
             while not reports:
                 data = await stream.receive_some(_RECEIVE_BYTES)
                 if not data:
-                    raise Unreachable(f"the runner host of {self._home.path} closed the connection; see "
+                    raise HostError(f"the runner host of {self._home.path} closed the connection; see "
                                       f"{self._home.host_log}")
                 reports = self._reader.feed(data)
         except (trio.BrokenResourceError, BadFrame) as error:
             await trio.aclose_forcefully(stream)
-            raise Unreachable(f"the runner host of {self._home.path} does not answer: {error}") from error
+            raise HostError(f"the runner host of {self._home.path} does not answer: {error}") from error
         jobs, *self._early = reports
         if not isinstance(jobs, Jobs):
-            raise Unreachable(f"the runner host of {self._home.path} is of another version; stop it")
+            raise HostError(f"the runner host of {self._home.path} is of another version; stop it")
         self._stream = stream
         log.info("host_connected", jobs=len(jobs.jobs))
         return jobs
@@ -170,7 +170,7 @@ class HostLink:
                 if self._process is not None and self._process.poll() is not None:
                     break
                 await trio.sleep(_RETRY_SECONDS)
-        raise Unreachable(f"the runner host does not start; see {self._home.host_log}")
+        raise HostError(f"the runner host does not start; see {self._home.host_log}")
 
     async def _dial(self) -> trio.SocketStream | None:
         """The socket is named through a descriptor of its folder: a Unix socket's path may have 108 bytes only."""

@@ -43,7 +43,8 @@ async def join(setup: Setup, network: Network, invitation: Invitation, descripti
     request = JoinRequest(invitation.invitation, invitation.secret, description)
     answers = await network.join(invitation.inviter, invitation.addresses, request)
     nodes = await trio.to_thread.run_sync(_check, invitation, setup.key.peer, answers)
-    await trio.to_thread.run_sync(setup.store.commit, nodes, {META_MESH: invitation.mesh})
+    with trio.CancelScope(shield=True):  # who has been admitted and stored it must go on to enter
+        await trio.to_thread.run_sync(setup.store.commit, nodes, {META_MESH: invitation.mesh})
     log.info("mesh_joined", mesh=invitation.mesh.hex(), peer=description.name, nodes=len(nodes))
     return invitation.mesh
 

@@ -96,7 +96,7 @@ class Member:
         self._retiring = trio.Event()
 
     async def run(self, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
-        """Until cancelled. StoreError when nothing can be made durable, Unreachable when no runner host can be started,
+        """Until cancelled. StoreError when nothing can be made durable, HostError when no runner host can be started,
         ConfigurationError when this home turns out to be an old copy."""
         self._reload()
         incarnation = self._setup.store.next_incarnation()

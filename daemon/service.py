@@ -242,6 +242,8 @@ class Service:
         if self._nursery is None:
             raise Conflict("the daemon is stopping")
         member = Member(self._setup, mesh, self._network, self._timing)
-        await self._nursery.start(member.run)
+        # The store says already that this peer belongs to the mesh: a client that hangs up must not leave it outside.
+        with trio.CancelScope(shield=True):
+            await self._nursery.start(member.run)
         self._handlers.enter(member)
         self._member = member
