@@ -46,9 +46,10 @@ def lead(spec: JobSpec, folder: Path, mark: str) -> None:
     try:
         work = _resolve if spec.key == RESOLVE else _run
         result = work(spec, folder, mark, processes, log)
-    except RunnerError as error:
-        log.line(SET_UP, f"Error: {error}")
-        result = failure(str(error))
+    except (RunnerError, OSError) as error:
+        told = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+        log.line(SET_UP, f"Error: {told}")
+        result = failure(told)
     except Exception as error:  # a fault of ours ends this job with a word, and no other
         traceback.print_exc()
         log.line(SET_UP, f"Error: the runner itself failed: {error!r}")
@@ -102,6 +103,7 @@ def _run(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: JobL
     )  # fmt: skip
     run_steps(around, job.steps, state)
     contexts["env"] = CaseSensitive(state.env)
+    contexts["job"] = {"status": str(_concluded(spec, processes, state).conclusion)}
     result = _with_outputs(_concluded(spec, processes, state), job, scope)
     if result.error and not state.error:
         log.line(SET_UP, f"Error: {result.error}")

@@ -114,7 +114,7 @@ class _Run:
             return CANCELLED, CANCELLED
         if ended.how is How.TIMED_OUT:
             return self._failed(f"it has timed out after {self._timeout() / 60:g} minutes")
-        return (SUCCESS, SUCCESS) if ended.code == 0 else self._failed(_exit_text(ended.code))
+        return (SUCCESS, SUCCESS) if ended.code == 0 else self._failed(*_exit_texts(ended.code))
 
     def _execute(self, env: dict[str, str]) -> Ended:
         if self._step.uses is not None:
@@ -215,20 +215,20 @@ class _Run:
             return CANCELLED
         return FAILURE if self._state.failed else SUCCESS
 
-    def _failed(self, reason: str) -> tuple[str, str]:
-        """Of a step that ran."""
+    def _failed(self, reason: str, shown: str = "") -> tuple[str, str]:
+        """Of a step that ran; `shown` is what the log says, where it is not the reason."""
         try:
             forgiven = self._scope.boolean(self._step.continue_on_error)
         except RunnerError as error:
             reason, forgiven = str(error), False
         if forgiven:
-            self._say(f"Error: {_sentence(reason)}")
+            self._say(f"Error: {shown or reason}")
             return FAILURE, SUCCESS
-        self._fail(reason)
+        self._fail(reason, shown)
         return FAILURE, FAILURE
 
-    def _fail(self, reason: str) -> None:
-        self._say(f"Error: {_sentence(reason)}")
+    def _fail(self, reason: str, shown: str = "") -> None:
+        self._say(f"Error: {shown or reason}")
         self._state.failed = True
         self._state.error = self._state.error or f"step '{self._name}' failed: {reason}"
 
@@ -242,14 +242,11 @@ class _Run:
         self._around.log.line(self._name, text)
 
 
-def _exit_text(code: int) -> str:
+def _exit_texts(code: int) -> tuple[str, str]:
+    """For the result's error, and the official runner's words for the log."""
     if code < 0:
-        return f"its process was ended by signal {-code}"
-    return f"process completed with exit code {code}"
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "'")) else ".")
+        return f"its process was ended by signal {-code}", ""
+    return f"exit code {code}", f"Process completed with exit code {code}."
 
 
 def _first_line(text: str) -> str:
