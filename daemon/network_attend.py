@@ -23,7 +23,8 @@ log = structlog.get_logger()
 
 BEACON = "/clockmesh/beacon/1"
 _REOPEN_FIRST = 0.1
-_REOPEN_MOST = 5.0
+_REOPEN_MOST = 1.0
+"""A member that has not heard of us yet refuses our streams until it has."""
 _LASTING = 2.0
 """Seconds after which a lost connection is dialled again at once; one that breaks as soon as it is made waits."""
 _YIELD = 0.2

@@ -213,14 +213,17 @@ class Hub:
 
     async def wait_ready(self, peer: PeerId) -> None:
         """Until what is published here reaches `peer`: its stream is open and it has subscribed."""
-        await self._readiness(libp2p_id(peer)).wait()
+        await self._ready.setdefault(libp2p_id(peer), trio.Event()).wait()
 
-    def _readiness(self, peer_id: ID) -> trio.Event:
-        return self._ready.setdefault(peer_id, trio.Event())
+    def _wants(self, peer_id: ID) -> bool:
+        return self.topic is not None and peer_id in self.peers and peer_id in self.peer_topics.get(self.topic, ())
 
     def _check_ready(self, peer_id: ID) -> None:
-        if self.topic is not None and peer_id in self.peers and peer_id in self.peer_topics.get(self.topic, set()):
-            self._readiness(peer_id).set()
+        """Only an event that is set is ever thrown away: somebody may wait for another."""
+        if self._wants(peer_id):
+            self._ready.setdefault(peer_id, trio.Event()).set()
+        elif peer_id in self._ready and self._ready[peer_id].is_set():
+            del self._ready[peer_id]
 
     async def send_to(self, peer: PeerId, channel: Channel) -> None:
         """Use `channel`, which this side opened, for all that goes to `peer`, until it is cut."""
@@ -243,14 +246,14 @@ class Hub:
             if self.peers.get(peer_id) is channel:
                 del self.peers[peer_id]
                 del self.peer_queues[peer_id]
-                self._ready.pop(peer_id, None)
+                self._check_ready(peer_id)
                 self.router.remove_peer(peer_id)
 
     async def _greet(self, peer_id: ID) -> None:
         """Both of us can write and read now: be in one another's mesh, and hand over what was just published."""
         self._check_ready(peer_id)
         topic = self.topic
-        if topic is None or peer_id not in self.peer_topics.get(topic, set()) or peer_id not in self.peers:
+        if topic is None or not self._wants(peer_id):
             return
         await self.router.on_peer_subscribed(peer_id, topic)
         for mid in self.router.mcache.window(topic):
@@ -306,7 +309,7 @@ class Hub:
             self.peer_topics[topic].discard(peer_id)
             if not self.peer_topics[topic]:
                 del self.peer_topics[topic]
-        self._ready.pop(peer_id, None)
+        self._check_ready(peer_id)
 
     async def _take_message(self, peer: PeerId, peer_id: ID, message: rpc_pb2.Message) -> None:
         if list(message.topicIDs) != [self.topic] or len(message.data) > MAX_FRAME:

@@ -98,7 +98,8 @@ class Host:
         member.add(link)
 
     async def _bear_stranger(self, link: Link) -> None:
-        await trio.sleep(self._timing.stranger)
+        # Whom we dialled to join its mesh may need longer to send all its nodes.
+        await trio.sleep(self._timing.stranger + (self._timing.join if link.outbound else 0.0))
         if link in self._strangers:
             log.debug("stranger_dismissed", peer=peer_text(link.peer))
             link.abort()

@@ -33,7 +33,8 @@ _FOR_MEMBERS = frozenset((MESHSUB, BEACON, ASK, JOIN))
 _FOR_STRANGERS = frozenset((JOIN,))
 _STREAMS_OF_MEMBER = 128
 """Open at a time on one connection; asks, gossip and beacons of a busy peer are some 20."""
-_STREAMS_OF_STRANGER = 2
+_STREAMS_OF_STRANGER = 4
+"""One join, or the gossip and beacon streams of a member whose admission we have not heard of yet."""
 _ASKS_OF_MEMBER = 16
 """Requests of one member answered at a time; more are refused and may be repeated."""
 _BEACON_RATE = 20.0
@@ -55,11 +56,11 @@ class Server:
             if not self._within_bounds(link):
                 return
             await self._converse(link, channel)
-        except (StreamLost, ProtocolError, trio.TooSlowError) as error:
-            log.debug("stream_cut", peer=peer_text(link.peer), why=str(error) or type(error).__name__)
-        except Exception as error:
+        except* (StreamLost, ProtocolError, trio.TooSlowError) as errors:
+            log.debug("stream_cut", peer=peer_text(link.peer), why=repr(errors.exceptions[0]))
+        except* Exception as errors:
             # The last border: whatever else goes wrong on one stream costs that stream, not the host.
-            log.error("stream_failed", peer=peer_text(link.peer), exc_info=error)
+            log.error("stream_failed", peer=peer_text(link.peer), exc_info=errors)
         finally:
             await channel.reset()
 
