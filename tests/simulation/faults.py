@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tests.simulation.network import BEACONS, BOTH, NODES, Network
-from tests.simulation.scenario import LEASE, MOMENT, Scenario
+from tests.simulation.scenario import LEASE, MOMENT, Scenario, minority
 from tests.simulation.world import World
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class Faults:
         self._network.heal()
         self._weather.calm()
         if self._scenario.faults and self._scenario.minority_dies:
-            for peer in self._rng.sample(list(self._peers), (len(self._peers) - 1) // 2):
+            for peer in self._rng.sample(list(self._peers), minority(len(self._peers))):
                 peer.die()
                 peer.note("is dead for good")
         for peer in self._peers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -17,7 +18,7 @@ from tests.simulation.oracle import Oracle
 from tests.simulation.peer import LETTERS, Peer
 from tests.simulation.reading import difference, shown
 from tests.simulation.scenario import BEACON_PERIOD, CHAOS, LEASE, MOMENT, PATIENCE, Scenario
-from tests.simulation.workload import Workload
+from tests.simulation.workload import TOOL, Workload
 from tests.simulation.world import Violation, World
 
 AFTERMATH = 1.25 * LEASE
@@ -55,14 +56,15 @@ class Mesh:
         ids = nodes.peer_ids(scenario.peers)
         self.world.rng.shuffle(ids)
         self.id = nodes.mesh_of(ids[0])
-        described = [
-            (peer, Description(f"peer-{LETTERS[index].lower()}", self.world.rng.choice((1, 2, 2, 4))))
-            for index, peer in enumerate(ids)
-        ]
+        described = [(peer, self._description(index)) for index, peer in enumerate(ids)]
         self.genesis: list[Node] = nodes.founding(self.maker, described)
         self.oracle.letters = {peer: LETTERS[index] for index, peer in enumerate(ids)}
         self.peers = [Peer(self, index, peer, scenario.rates[index]) for index, peer in enumerate(ids)]
         self.network.connect(self.peers)
+
+    def _description(self, index: int) -> Description:
+        labels = (TOOL,) if index in self.scenario.tooled else ()
+        return Description(f"peer-{LETTERS[index].lower()}", self.scenario.slots[index], labels)
 
     # Its course
 
@@ -78,8 +80,11 @@ class Mesh:
             self.settle()
             self.check_end()
         except Violation as found:
-            self.world.note(f"*** VIOLATION {found}")
             violation = found
+        except Exception:  # whatever breaks is a finding, and needs its seed and its trace
+            violation = Violation("broken", traceback.format_exc())
+        if violation is not None:
+            self.world.note(f"*** VIOLATION {violation}")
         return self._outcome(violation)
 
     def begin(self) -> None:
@@ -92,11 +97,12 @@ class Mesh:
 
     def settle(self) -> None:
         """Health lasts until everything is done, and a while longer."""
-        end = self.world.now + PATIENCE
+        healed = self.world.now
         while not self._done():
-            if self.world.now >= end:
+            if self.world.now >= healed + PATIENCE:
                 raise Violation("stuck", self._unfinished())
             self.world.run_until(self.world.now + MOMENT)
+            self.oracle.check_overlaps_end(healed)
         self.world.run_until(self.world.now + AFTERMATH)
 
     @property

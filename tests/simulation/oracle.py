@@ -6,7 +6,7 @@ It judges by what became durable and by what really ran, never by what a machine
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from clockmesh.coordinator.machine import Machine
 from clockmesh.protocol.events import (
@@ -23,7 +23,7 @@ from clockmesh.protocol.ids import AttemptRef, JobRef, PeerId, ResultHash, RunId
 from clockmesh.protocol.naming import result_hash, run_id
 from clockmesh.protocol.node import Node
 from clockmesh.protocol.plan import Guard
-from tests.simulation.scenario import Scenario
+from tests.simulation.scenario import LEASE, Scenario
 from tests.simulation.world import Violation, World
 
 if TYPE_CHECKING:
@@ -34,6 +34,18 @@ JobFact = JobClaimed | ClaimGranted | AttemptEnded | ResultProposed | ResultAcce
 
 FinalKey = tuple[int, ResultHash]
 """(attempt, hash)."""
+
+
+OVERLAP_ENDS = LEASE
+"""Seconds of health within which one of two holders has stopped."""
+
+
+class Runner(NamedTuple):
+    """A job that runs at some peer's host."""
+
+    peer: Peer
+    ref: AttemptRef
+    since: float
 
 
 class Oracle:
@@ -48,7 +60,8 @@ class Oracle:
         self.finals: dict[JobRef, set[FinalKey]] = {}
         self._accepts: dict[tuple[JobRef, int, ResultHash], set[PeerId]] = {}
         self._proposed: dict[tuple[AttemptRef, PeerId], ResultHash] = {}
-        self._running: dict[JobRef, dict[int, tuple[Peer, AttemptRef]]] = {}
+        self._running: dict[JobRef, dict[tuple[int, int], Runner]] = {}
+        """By peer and attempt: one host may run two attempts, and must not."""
         self.starts: Counter[JobRef] = Counter()
         self.claims: Counter[JobRef] = Counter()
 
@@ -93,9 +106,8 @@ class Oracle:
             return
         if len({result for _, result in finals}) > 1:
             raise Violation("two_finals", f"{self.job_name(job)} has {self._final_names(finals)}")
-        for peer, ref in self._running.get(job, {}).values():
-            if peer.suspended_at is None:
-                raise Violation("runs_after_final", f"{peer.letter} runs {self.name_of(ref)}")
+        for runner in self._awake(job):
+            raise Violation("runs_after_final", self._runner_name(runner))
 
     def standing(self, job: JobRef) -> FinalKey | None:
         """The final result that stands: the lowest."""
@@ -110,7 +122,7 @@ class Oracle:
         self.starts[ref.job] += 1
         if self._world.tracing:
             peer.note(f"STARTS {self.name_of(ref)}, D={self._world.now + peer.until(deadline):.1f}")
-        self._running.setdefault(ref.job, {})[peer.index] = (peer, ref)
+        self._running.setdefault(ref.job, {})[peer.index, ref.attempt] = Runner(peer, ref, self._world.now)
         if self._quorum_guard and self.finals.get(ref.job):
             raise Violation("start_after_final", f"{peer.letter} starts {self.name_of(ref)}")
         self._check_overlap(ref.job)
@@ -118,23 +130,31 @@ class Oracle:
     def stopped(self, peer: Peer, ref: AttemptRef, how: str) -> None:
         if self._world.tracing:
             peer.note(f"{self.name_of(ref)} {how}")
-        runners = self._running[ref.job]
-        if runners.get(peer.index, (peer, None))[1] == ref:
-            del runners[peer.index]
+        del self._running[ref.job][peer.index, ref.attempt]
 
     def woke(self, peer: Peer) -> None:
         """A whole machine goes on; what had passed its D is dead already."""
         for job, runners in self._running.items():
-            if peer.index in runners:
+            if any(runner.peer is peer for runner in runners.values()):
                 self._check_overlap(job)
                 if self._quorum_guard and self.finals.get(job):
                     raise Violation("runs_after_final", f"{peer.letter} wakes with {self.job_name(job)}")
 
+    def _awake(self, job: JobRef) -> list[Runner]:
+        return [runner for runner in self._running.get(job, {}).values() if runner.peer.suspended_at is None]
+
     def _check_overlap(self, job: JobRef) -> None:
-        awake = [(peer, ref) for peer, ref in self._running[job].values() if peer.suspended_at is None]
-        if len(awake) > 1 and self._quorum_guard:
-            names = " and ".join(f"{peer.letter} {self.name_of(ref)}" for peer, ref in awake)
-            raise Violation("overlap", names)
+        runners = self._awake(job)
+        if len(runners) > 1 and self._quorum_guard:
+            raise Violation("overlap", " and ".join(map(self._runner_name, runners)))
+
+    def check_overlaps_end(self, since: float) -> None:
+        """Rule 10: where peers hear one another, of two holders one stops."""
+        for job in self._running:
+            runners = self._awake(job)
+            begun = max([since, *sorted(runner.since for runner in runners)[1:2]])
+            if len(runners) > 1 and self._world.now - begun > OVERLAP_ENDS:
+                raise Violation("overlap_stays", " and ".join(map(self._runner_name, runners)))
 
     # What peers say
 
@@ -194,6 +214,9 @@ class Oracle:
 
     def job_name(self, job: JobRef) -> str:
         return f"{self.names.get(job.run, job.run.hex()[:6])}/{job.key}"
+
+    def _runner_name(self, runner: Runner) -> str:
+        return f"{runner.peer.letter} runs {self.name_of(runner.ref)}"
 
     def _final_names(self, finals: set[FinalKey]) -> str:
         return " and ".join(f"{result.hex()[:6]} of attempt {attempt}" for attempt, result in sorted(finals))

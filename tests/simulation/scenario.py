@@ -30,6 +30,10 @@ class Scenario:
     faults: bool
     rates: tuple[float, ...]
     """Each peer's clock against the world's."""
+    slots: tuple[int, ...]
+    """At most one peer has none: it votes and runs nothing."""
+    tooled: frozenset[int]
+    """Peers that offer the label `tool:x`: so many that not all of them die."""
     loss: float
     delayed: float
     cuts: str
@@ -48,16 +52,28 @@ class Scenario:
     minority_dies: bool
 
 
+def minority(peers: int) -> int:
+    """So many may die for good."""
+    return (peers - 1) // 2
+
+
 def draw(seed: int, peers: int, guard: Guard, *, faults: bool = True, drift: float | None = None) -> Scenario:
     rng = random.Random(f"scenario {seed} {peers}")
     drifts = rng.choice((0.05, 0.05, 0.10)) if drift is None else drift
     cuts = ("all", "pairs", "one way")[seed % 3]
     hard = cuts == "one way"
+    slots = [rng.choice((1, 2, 2, 4)) for _ in range(peers)]
+    idle = rng.randrange(peers) if peers > 1 and rng.random() < 0.1 else None
+    if idle is not None:
+        slots[idle] = 0
+    able = [peer for peer in range(peers) if slots[peer]]
     return Scenario(
         peers=peers,
         guard=guard,
         faults=faults,
         rates=tuple(1 + drifts * rng.choice((-1, 0, 1)) for _ in range(peers)),
+        slots=tuple(slots),
+        tooled=frozenset(rng.sample(able, min(len(able), minority(peers) + 1))),
         loss=rng.choice((0, 0, 0.1, 0.3)) if faults else 0.0,
         delayed=rng.choice((0, 0.05, 0.3)) if faults else 0.0,
         cuts=cuts,

@@ -26,8 +26,12 @@ AGAIN = 1.0
 """Seconds until a person tries again where a request was refused."""
 
 
-def planned(key: str, *needs: str) -> PlannedJob:
-    return PlannedJob(JobKey(key), key, needs)
+TOOL = "tool:x"
+"""A label that some peers offer."""
+
+
+def planned(key: str, *needs: str, labels: tuple[str, ...] = ()) -> PlannedJob:
+    return PlannedJob(JobKey(key), key, needs, labels)
 
 
 def matrix(legs: int, *, fail_fast: bool, max_parallel: int) -> tuple[PlannedJob, ...]:
@@ -43,7 +47,8 @@ def plan(name: str, jobs: Sequence[PlannedJob], source: Snapshot | Remote | None
 
 ONE = (planned("a"),)
 CHAIN = (planned("a"), planned("b", "a"))
-FAN = (planned("a"), planned("b", "a"), planned("c", "a"))
+FAN = (planned("a"), planned("b", "a", labels=(TOOL,)), planned("c", "a"))
+CHOOSY = (planned("a", labels=(TOOL,)),)
 
 
 @dataclass(slots=True)
@@ -84,8 +89,10 @@ class Workload:
     def _draw_plan(self, number: str) -> Plan:
         rng, name = self._world.rng, f"run{number}"
         kind = rng.random()
-        if kind < 0.45:
+        if kind < 0.35:
             return plan(name, ONE)
+        if kind < 0.45:
+            return plan(name, CHOOSY)
         if kind < 0.60:
             return plan(name, CHAIN)
         if kind < 0.70:
