@@ -59,11 +59,10 @@ def read_jobs(sheet: Sheet, node: Node) -> tuple[Job, ...]:
 def _job(sheet: Sheet, key: Scalar, node: Mapping, ids: dict[str, str]) -> Job:
     what = f"job '{key.text}'"
     found = sheet.keys(node, what, _KEYS, _UNSUPPORTED)
-    called = node.get("uses") is not None
     if "permissions" in found:
         check_permissions(sheet, found["permissions"])
-    if "runs-on" not in found and not called:
-        sheet.note(key, f"{what} has no `runs-on`; add `runs-on: ubuntu-latest`")
+    if "runs-on" not in found:
+        sheet.missing(node, found, key, f"{what} has no `runs-on`; add `runs-on: ubuntu-latest`")
     return Job(
         id=key.text,
         line=key.line,

@@ -59,6 +59,11 @@ class Sheet:
                 self.note(key, f"{what} has no key `{short(key.text)}`; {meant(key.text, known)}")
         return found
 
+    def missing(self, node: Mapping, found: dict[str, Node], place: Node, message: str) -> None:
+        """Notes that a key is missing, unless another was refused: then that one was meant (`rnu: make`)."""
+        if len(found) == len(node.pairs):
+            self.note(place, message)
+
     def scalar(self, node: Node, what: str) -> Scalar | None:
         """The node as a scalar, else a problem and None."""
         if isinstance(node, Scalar):

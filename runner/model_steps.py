@@ -78,9 +78,8 @@ def _check_kind(sheet: Sheet, node: Mapping, found: dict[str, Node]) -> None:
         for name in _ONLY_OF_RUN:
             if name in found:
                 sheet.note(_key(node, name), f"a step with `uses` has no `{name}`; remove it")
-    elif "run" not in found and len(found) == len(node.pairs):
-        # With a key that is not known, that key is the problem (`rnu: make`), and it has been noted.
-        sheet.note(node, "a step needs `run` or `uses`; add `run: <command>`")
+    elif "run" not in found:
+        sheet.missing(node, found, node, "a step needs `run` or `uses`; add `run: <command>`")
 
 
 def _key(node: Mapping, name: str) -> Scalar:

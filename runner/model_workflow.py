@@ -24,9 +24,9 @@ def read_workflow(data: bytes, file: str) -> Workflow:
     sheet = Sheet(file)
     found = sheet.keys(root, "a workflow", _KEYS, _UNSUPPORTED)
     if "on" not in found:
-        sheet.note(root, "the workflow has no `on`; add `on: workflow_dispatch`")
+        sheet.missing(root, found, root, "the workflow has no `on`; add `on: workflow_dispatch`")
     if "jobs" not in found:
-        sheet.note(root, "there are no jobs; add some under `jobs`")
+        sheet.missing(root, found, root, "there are no jobs; add some under `jobs`")
     if "permissions" in found:
         check_permissions(sheet, found["permissions"])
     sheet.plain(found.get("description"), "`description`", empty=True)
