@@ -96,6 +96,7 @@ def _submitted(state: State, author: PeerId, event: RunSubmitted, node: Node | N
         _new_run(state, run, event, carrier, provisional=node is None)
     elif node is not None and (known.provisional or _before(carrier, known.carrier)):
         known.carrier, known.provisional = carrier, False
+        state.changed[run] = None
         _touch(state, known)
 
 

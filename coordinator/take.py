@@ -100,8 +100,9 @@ def consider(machine: Machine, job: JobState, now: float) -> float | None:
         machine.offers.withdraw(job.ref)
         return min(at, now + RANK_DELAY)
     patient = now - sight.since < PATIENCE
-    machine.offers.put(job.ref, _key(machine, job, sight if patient else None, now))
-    return sight.since + PATIENCE if patient else None
+    nearer = _living_before(machine, job, sight, now) if patient else 0
+    machine.offers.put(job.ref, _key(machine, job, nearer))
+    return sight.since + PATIENCE if nearer else None
 
 
 def _wanted(machine: Machine, job: JobState) -> bool:
@@ -162,11 +163,13 @@ def free_slots(machine: Machine, peer: PeerId) -> int:
     return max(0, member.description.slots - len(machine.state.busy.get(peer, ()))) if member else 0
 
 
-def _key(machine: Machine, job: JobState, sight: Sight | None, now: float) -> Key:
+def _living_before(machine: Machine, job: JobState, sight: Sight, now: float) -> int:
+    """How many living members are nearer: each peer takes first what is its own, so that peers seldom collide."""
+    return sum(1 for peer in _before(machine, job, sight) if leases.live(machine.leases, peer, now))
+
+
+def _key(machine: Machine, job: JobState, nearer: int) -> Key:
     run = machine.run_of(job)
-    nearer = 0
-    if sight is not None:
-        nearer = sum(1 for peer in _before(machine, job, sight) if leases.live(machine.leases, peer, now))
     return (run.submission.priority, nearer, run.carrier.height, run.run, run.index[job.ref.key])
 
 

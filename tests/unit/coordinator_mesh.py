@@ -77,9 +77,11 @@ class Peer:
             match effect:
                 case Start(ref):
                     deadline = self.machine.deadline(ref, self.mesh.now)
-                    assert deadline is not None
-                    self.host[ref] = deadline
-                    self.mesh.started(self, ref)
+                    if deadline is None:
+                        self.give(JobEnded(ref, None))
+                    else:
+                        self.host[ref] = deadline
+                        self.mesh.started(self, ref)
                 case Extend(ref, deadline):
                     if ref in self.host:
                         self.host[ref] = max(deadline, self.host[ref])
@@ -151,15 +153,17 @@ class Peer:
 
 
 class Mesh:
-    def __init__(self, names: str = "ABC", slots: int = 2) -> None:
+    def __init__(self, names: str = "ABC", slots: int = 2, runners: str | None = None) -> None:
+        """Peers that are no `runners` have no slots: they vote and run nothing."""
         self.now = 100.0
         self.cuts: set[tuple[str, str, str]] = set()
         self.overlaps: list[str] = []
         self.starts: list[tuple[str, int]] = []
         self.peers = {name: Peer(self, name) for name in names}
         first, *others = self.peers.values()
-        facts: list[Event] = [MeshFounded(bytes(16), Description(first.name, slots))]
-        facts += [PeerAdmitted(other.id, Description(other.name, slots)) for other in others]
+        told = {name: Description(name, slots if runners is None or name in runners else 0) for name in names}
+        facts: list[Event] = [MeshFounded(bytes(16), told[first.name])]
+        facts += [PeerAdmitted(other.id, told[other.name]) for other in others]
         root = unsigned_node(first.id, seq=1, parents=(), previous=None, height=1, wall_ms=0, events=facts)
         for peer in self.peers.values():
             peer.store.append(root)
