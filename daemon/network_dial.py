@@ -78,7 +78,7 @@ class Dialler:
                     links.append(await self._dial_endpoint(peer, endpoint))
                     nursery.cancel_scope.cancel()
                 except _FAULTS as error:
-                    faults.append(f"{endpoint[0]}:{endpoint[1]}: {error or type(error).__name__}")
+                    faults.append(f"{endpoint[0]}:{endpoint[1]}: {_why(error)}")
                     failed.set()
 
             for endpoint in usable:
@@ -94,3 +94,11 @@ class Dialler:
         with trio.fail_after(self._timing.dial):
             stream = await trio.open_tcp_stream(*endpoint)
             return await self._switch.dial(peer, stream)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, trio.TooSlowError):
+        return "no answer in time"
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return "something else than this peer answers there"

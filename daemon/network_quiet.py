@@ -7,7 +7,10 @@ import os
 
 
 def quiet_libp2p() -> None:
-    """Let nothing of libp2p below ERROR through, and nothing of it to stderr. LIBP2P_DEBUG, where set, stays in force.
+    """Let nothing of libp2p through, least of all to stderr. Its own LIBP2P_DEBUG, where set, stays in force.
+
+    What it calls an error (a stranger whose handshake failed, an address where another peer answers) is everyday life;
+    what matters is told by our own log events.
 
     libp2p's `swarm_connection` calls `logging.debug(...)`, the function of the module: with no handler on the root
     logger that installs one that prints to stderr, for the whole program. So the root gets one that does nothing.
@@ -22,7 +25,8 @@ def quiet_libp2p() -> None:
         logger = logging.getLogger(name)
         if not logger.handlers:
             logger.addHandler(logging.NullHandler())
-        logger.setLevel(logging.ERROR)
+        logger.setLevel(logging.CRITICAL)
+        logger.propagate = False
 
 
 class _NotOfLibp2p(logging.Filter):
