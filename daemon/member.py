@@ -25,6 +25,7 @@ from clockmesh.daemon.fetch import Fetcher, nearest
 from clockmesh.daemon.hostlink import HostLink
 from clockmesh.daemon.invitations import Invitations
 from clockmesh.daemon.join import Door
+from clockmesh.daemon.journal import Journal
 from clockmesh.daemon.loop import Doing, Loop
 from clockmesh.daemon.network import Network
 from clockmesh.daemon.perform import Performer
@@ -75,6 +76,7 @@ class Member:
         self.clock = Clock(mesh)
         self.machine = Machine(self.me, mesh, beacon_period=timing.beacon_period, lease=timing.lease)
         self.answers = Answers()
+        self._journal = Journal(self.machine)
         self.changes = Changes()
         self.fetcher = Fetcher(network, setup.blobs)
         self._setup = setup
@@ -167,11 +169,7 @@ class Member:
         """Tell the mesh what changed of this peer since it was last here: labels, slots, addresses, name."""
         known = self.machine.members[self.me].description
         addresses = tuple(self.network.addresses)[:MAX_ADDRESSES]
-        wanted = self._setup.describe(None, None, addresses, known)
-        try:
-            self.loop.take(DescribeWanted(wanted))
-        except CoordinatorError as error:
-            log.warning("daemon_warned", text=str(error))
+        self.loop.take(DescribeWanted(self._setup.describe(None, None, addresses, known)))
 
     # ---- what the loop calls ----
 
@@ -187,10 +185,13 @@ class Member:
             case Forget():
                 self.performer.forget(effect)
             case RunChanged(run):
+                self._journal.changed(run)
                 self.changes.tell(run)
 
     def _stored(self, node: Node) -> None:
         self._keeper.stored(node)
+        if node.author == self.me:
+            self._journal.wrote(node)
         if any(isinstance(event, _MEMBERSHIP) for event in node.events):
             self._tell_network()
 

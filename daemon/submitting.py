@@ -16,6 +16,7 @@ from clockmesh.daemon.errors import NeedsSnapshot, NotFound, TooLarge, UsageErro
 from clockmesh.daemon.member import Member
 from clockmesh.protocol.blobs import manifest_of
 from clockmesh.protocol.codec import encode_plan
+from clockmesh.protocol.errors import LocalError
 from clockmesh.protocol.ids import RunId
 from clockmesh.protocol.limits import MAX_NODE_BYTES
 from clockmesh.protocol.plan import Guard, Plan, Remote, Snapshot
@@ -49,8 +50,7 @@ async def submit(member: Member, order: Order) -> RunId:
     if not (math.isfinite(order.priority) and 0 <= order.priority <= 1000):
         raise UsageError(f"priority is {order.priority:g}; give 1 (critical) to 6 (very low) or higher")
     plan = await _plan(member, order)
-    if (size := len(encode_plan(plan))) > _MAX_PLAN:
-        raise TooLarge(f"the plan of {order.path} has {size // 1024} KiB, above {_MAX_PLAN // 1024}: split its matrix")
+    _check_size(order, plan)
     if plan.workflow is not None:
         await trio.to_thread.run_sync(member.blobs.put, order.workflow)
     token = member.answers.token()
@@ -66,6 +66,15 @@ async def submit(member: Member, order: Order) -> RunId:
         raise UsageError("the submission was answered without a run")
     log.info("run_submitted", run=run.hex(), workflow=plan.name, jobs=len(plan.jobs))
     return run
+
+
+def _check_size(order: Order, plan: Plan) -> None:
+    try:
+        size = len(encode_plan(plan))
+    except LocalError as error:
+        raise UsageError(f"{order.path} cannot be shared with the mesh: {error}") from error
+    if size > _MAX_PLAN:
+        raise TooLarge(f"the plan of {order.path} has {size // 1024} KiB, above {_MAX_PLAN // 1024}: split its matrix")
 
 
 async def _plan(member: Member, order: Order) -> Plan:
