@@ -19,6 +19,10 @@ from clockmesh.runner.reader import Sequence as SequenceNode
 MAX_LEGS = 256
 """Of one matrix: GitHub's own bound."""
 
+_MOST_BEFORE_EXCLUDE = 16 * MAX_LEGS
+_MOST_COMPARISONS = 1_000_000
+"""Of legs with entries of `include` and `exclude`: about a second."""
+
 Leg = dict[str, Value]
 """One combination of values, in the matrix's own order."""
 
@@ -33,9 +37,11 @@ def expand(node: Node, scope: Scope) -> list[Leg]:
         if name.lower() not in ("include", "exclude"):
             vectors[name] = _list(node, scope, name, values)
     legs = _product(node, scope, vectors)
-    excluded = _objects(node, scope, value, "exclude")
+    excluded, included = _objects(node, scope, value, "exclude"), _objects(node, scope, value, "include")
+    if len(legs) * (len(excluded) + len(included)) > _MOST_COMPARISONS:
+        raise _error(node, scope, "`matrix` has too many entries in `include` and `exclude`")
     kept = [leg for leg in legs if not any(_contains(leg, partial) for partial in excluded)]
-    legs = _include(kept, vectors, _objects(node, scope, value, "include"))
+    legs = _include(kept, vectors, included)
     if not legs:
         raise _error(node, scope, "`matrix` comes to no jobs at all; give it a value that `exclude` does not take away")
     if len(legs) > MAX_LEGS:
@@ -81,8 +87,8 @@ def _objects(node: Node, scope: Scope, matrix: Mapping[str, Value], name: str) -
 
 
 def _product(node: Node, scope: Scope, vectors: Mapping[str, Sequence[Value]]) -> list[Leg]:
-    # A thousand times the bound may still be excluded down to it; more is refused before it takes memory.
-    if math.prod(map(len, vectors.values())) > MAX_LEGS * 1_000:
+    # What is above the bound may be excluded down to it; far more is refused before it takes memory.
+    if math.prod(map(len, vectors.values())) > _MOST_BEFORE_EXCLUDE:
         raise _error(node, scope, f"`matrix` comes to far more than {MAX_LEGS} jobs")
     if not vectors:
         return []

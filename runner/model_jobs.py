@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from clockmesh.protocol.limits import MAX_JOBS_PER_PLAN
 from clockmesh.runner.model import Defaults, Job, Strategy, Text
 from clockmesh.runner.model_availability import JOB, JOB_DEFAULTS, JOB_ENV, JOB_IF, JOB_OUTPUTS, STRATEGY, Allowed
 from clockmesh.runner.model_matrix import check_matrix
@@ -47,6 +48,9 @@ def read_jobs(sheet: Sheet, node: Node) -> tuple[Job, ...]:
         return ()
     if not mapping.pairs:
         sheet.note(mapping, "there are no jobs; add one under `jobs`")
+    if len(mapping.pairs) > MAX_JOBS_PER_PLAN:
+        sheet.note(mapping, f"there are {len(mapping.pairs)} jobs; a workflow may have {MAX_JOBS_PER_PLAN}")
+        return ()
     ids = {key.text.lower(): key.text for key, _ in mapping.pairs}
     jobs = []
     for key, value in mapping.pairs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Iterable
 
@@ -13,7 +14,11 @@ from clockmesh.runner.model_availability import Allowed
 from clockmesh.runner.reader import Mapping, Node, Scalar, Sequence
 
 MAX_PROBLEMS = 50
-"""Noted of one file; the first is what people see."""
+"""Noted of one file before it is given up; the topmost is what people see."""
+
+_MAX_CANDIDATES = 500
+"""Names that a wrong one is compared with: enough for people, and no work for strangers to cause."""
+
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
@@ -26,10 +31,11 @@ class Sheet:
         self._problems: dict[Problem, None] = {}
 
     def note(self, node: Node, message: str, offset: int = 0) -> None:
-        """Notes a problem at a node; of a scalar, at the character `offset` of its text."""
+        """Notes a problem at a node; of a scalar, at the character `offset` of its text. Raises when it is enough."""
         line, column = node.place(offset) if isinstance(node, Scalar) else (node.line, node.column)
-        if len(self._problems) < MAX_PROBLEMS:
-            self._problems[Problem(line, column, message)] = None
+        self._problems[Problem(line, column, message)] = None
+        if len(self._problems) == MAX_PROBLEMS:
+            self.finish()
 
     def finish(self) -> None:
         """Raises WorkflowError if there is a problem: the topmost, the others with it."""
@@ -218,13 +224,14 @@ def kind(node: Node) -> str:
 
 def meant(word: str, known: Iterable[str]) -> str:
     """`did you mean ...?`, or what there is."""
-    known = list(known)
+    known = list(itertools.islice(known, _MAX_CANDIDATES))
     folded = {name.lower(): name for name in known}
-    if close := difflib.get_close_matches(word.lower()[:200], folded, n=1, cutoff=0.6):
+    if close := difflib.get_close_matches(word.lower()[:100], folded, n=1, cutoff=0.6):
         return f"did you mean `{folded[close[0]]}`?"
     if not known:
         return "remove it"
-    return f"there are: {', '.join(sorted(known))}"
+    there = ", ".join(sorted(known)[:20])
+    return f"there are: {there}{', ...' if len(known) > 20 else ''}"
 
 
 def short(text: str) -> str:

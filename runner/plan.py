@@ -34,6 +34,9 @@ __all__ = ["make_plan", "read_workflow", "resolve_plan", "uses_checkout"]
 DEFAULT_TIMEOUT_MINUTES = 360.0
 """GitHub's own."""
 
+_RESOLVE_S = 900
+"""For fetching one commit from a remote, however slow."""
+
 _LONGEST_TITLE = 200
 """Characters of a leg's values in its key, which people read in tables."""
 
@@ -85,7 +88,7 @@ def resolve_plan(url: str, ref: str, path: str, inputs: Mapping[str, str], force
         workflow=None,
         source=Remote(url, ref),
         event="workflow_dispatch",
-        jobs=(PlannedJob(RESOLVE, RESOLVE),),
+        jobs=(PlannedJob(RESOLVE, RESOLVE, timeout_s=_RESOLVE_S),),
         inputs=tuple(sorted(inputs.items())),
         force=force,
     )

@@ -6,7 +6,6 @@ a text). Duplicate keys, merge keys, unknown tags, several documents and aliases
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ from typing import TypeAlias
 import yaml
 
 from clockmesh.runner.errors import WorkflowError
-from clockmesh.runner.expressions_values import fold, number_text
+from clockmesh.runner.expressions_values import fold
+from clockmesh.runner.reader_scalars import plain, scalar_text
 
 MAX_BYTES = 1_048_576
 """Of a workflow file; GitHub's own bound is half of it."""
@@ -228,7 +228,7 @@ class _Builder:
 
     def _check_tag(self, event: yaml.CollectionStartEvent, expected: str) -> None:
         if event.tag and event.tag not in ("!", expected):
-            raise self._error(event, f"the tag `{_shown(event.tag)}` has no meaning in a workflow; remove it")
+            raise self._error(event, f"the tag `{_shown(event.tag)}` has no meaning here; quote a value that begins with `!`")
 
     def _scalar(self, event: yaml.ScalarEvent) -> Scalar:
         tag = event.tag
@@ -254,7 +254,7 @@ class _Builder:
             return value
         if kind in ("null", "bool", "int", "float"):
             raise self._error(event, f"`{_shown(text)}` is not of the type `{kind}`")
-        raise self._error(event, f"the tag `{_shown(tag)}` has no meaning in a workflow; remove it")
+        raise self._error(event, f"the tag `{_shown(tag)}` has no meaning here; quote a value that begins with `!`")
 
     def _indent(self, text: str, header: int) -> int:
         """Of a literal block whose `|` stands in line `header`, how far its lines are indented in the file."""
@@ -269,43 +269,6 @@ class _Builder:
 def _place(event: yaml.Event) -> tuple[int, int]:
     mark = event.start_mark
     return (mark.line + 1, mark.column + 1) if mark else (1, 1)
-
-
-_BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
-_NUMBER = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_BASED = re.compile(r"0x[0-9a-fA-F]+|0o[0-7]+")
-_SPECIAL = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
-
-
-def plain(text: str) -> bool | float | str | None:
-    """The value of an unquoted scalar."""
-    if text in _NULLS:
-        return None
-    if text in _BOOLEANS:
-        return _BOOLEANS[text]
-    if text[0] in "0123456789+-." and len(text) <= 1_000:
-        if _NUMBER.fullmatch(text):
-            return float(text)
-        if _BASED.fullmatch(text):
-            return _based(text)
-        if _SPECIAL.fullmatch(text):
-            return math.nan if text[1] in "nN" else math.copysign(math.inf, -1 if text[0] == "-" else 1)
-    return text
-
-
-def _based(text: str) -> float:
-    number = int(text[2:], 16 if text[1] == "x" else 8)
-    return float(number) if number.bit_length() <= 1_000 else math.inf
-
-
-def scalar_text(value: bool | float | str | None) -> str:
-    """A scalar as text."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if value is None else number_text(value)
 
 
 def _shown(text: str) -> str:

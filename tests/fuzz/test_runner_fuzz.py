@@ -149,3 +149,10 @@ def test_a_matrix_bomb_is_refused_at_once() -> None:
     with pytest.raises(RunnerError, match=r"at most|far more than"):
         make_plan(workflow, path="w.yml", workflow_blob=BlobHash(bytes(32)), source=Snapshot(), inputs={}, force=True)
     assert time.perf_counter() - started < 1.0
+
+
+def test_a_long_chain_of_jobs_and_a_thousand_wrong_needs_are_read_soon() -> None:
+    chain = "".join(f"  j{n}: {{runs-on: x, needs: [j{n + 1}]}}\n" for n in range(1_023)) + "  j1023: {runs-on: x}\n"
+    _answers(lambda: read_workflow(f"on: push\njobs:\n{chain}".encode(), "w.yml"))
+    wrong = "".join(f"  j{n}: {{runs-on: x, needs: [wrong-{n}, other-{n}]}}\n" for n in range(1_000))
+    _answers(lambda: read_workflow(f"on: push\njobs:\n{wrong}".encode(), "w.yml"))

@@ -73,7 +73,7 @@ def test_runs_on_becomes_what_a_peer_must_offer(runs_on: str, labels: tuple[str,
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        (job().replace("ubuntu-latest", "${{ github.none }}"), "w.yml:5:14: `runs-on` must come to labels, not to null"),
+        (job().replace("ubuntu-latest", "${{ github.x }}"), "w.yml:5:14: `runs-on` must come to labels, not to null"),
         (job().replace("ubuntu-latest", "${{ fromJSON('{}') }}"), "must come to labels, not to an object"),
         (job("timeout-minutes: ${{ github.ref }}"), "this must come to a number"),
         (job("continue-on-error: ${{ 'true' }}"), "w.yml:6:24: this must come to true or false, not a text"),

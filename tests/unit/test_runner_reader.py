@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from clockmesh.runner.errors import WorkflowError
-from clockmesh.runner.reader import MAX_BYTES, Mapping, Scalar, Sequence, plain, read_yaml
+from clockmesh.runner.reader import MAX_BYTES, Mapping, Scalar, Sequence, read_yaml
+from clockmesh.runner.reader_scalars import plain
 
 
 def _tree(text: str) -> Mapping:
@@ -86,7 +87,8 @@ def test_aliases_stand_for_their_anchors() -> None:
         ("a: 1\n---\nb: 2", "w.yml:2:1: a second document begins here; a workflow file has one"),
         ("", "w.yml:1:1: the file is empty; a workflow has at least `on` and `jobs`"),
         ("# nothing\n", "w.yml:1:1: the file is empty; a workflow has at least `on` and `jobs`"),
-        ("a: !!python/name:os.system x", "w.yml:1:4: the tag `tag:yaml.org,2002:python/name:os.system` has no meaning"),
+        ("a: !!python/name:os.system x", "w.yml:1:4: the tag `tag:yaml.org,2002:python/name:os.system` has no meaning here"),
+        ("a: !failure()", "w.yml:1:4: the tag `!failure()` has no meaning here; quote a value that begins with `!`"),
         ("a: !!bool maybe", "w.yml:1:4: `maybe` is not of the type `bool`"),
         ("? [a]\n: b", "w.yml:1:3: a key must be a plain text"),
         ("a: b: c", "w.yml:1:5: not YAML: mapping values are not allowed in this context; quote a value"),
