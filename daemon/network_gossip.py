@@ -178,7 +178,8 @@ class Hub:
         self.peer_queues: dict[ID, Queue] = {}
         self.topic: str | None = None
         self._deliver = deliver
-        self._reading: dict[ID, Channel] = {}
+        self._subscribed_on: dict[ID, set[Channel]] = {}
+        """The streams on which each peer has subscribed to our topic: a second one that breaks takes nothing away."""
         self._ready: dict[ID, trio.Event] = {}
         router.attach(self)  # type: ignore[arg-type]
 
@@ -265,22 +266,20 @@ class Hub:
         """Take in what `peer` sends on `channel`, which it opened, until the end. StreamLost if it is cut or junk."""
         peer_id = libp2p_id(peer)
         bucket = Bucket(_RATE, _BURST)
-        self._reading[peer_id] = channel
         try:
             while True:
                 frame = await channel.receive_varint_frame(_RPC_BYTES)
                 if frame is None:
                     return
-                await self._take(peer, peer_id, _decoded(frame), bucket)
+                await bucket.take()
+                rpc = _decoded(frame)
+                for each in rpc.subscriptions:
+                    await self._subscription(peer_id, channel, each)
+                await self._take(peer, peer_id, rpc)
         finally:
-            if self._reading.get(peer_id) is channel:
-                del self._reading[peer_id]
-                self._forget_subscriptions(peer_id)
+            self._unsubscribe(peer_id, channel)
 
-    async def _take(self, peer: PeerId, peer_id: ID, rpc: rpc_pb2.RPC, bucket: Bucket) -> None:
-        await bucket.take()
-        if rpc.subscriptions:
-            await self._subscribe(peer_id, rpc)
+    async def _take(self, peer: PeerId, peer_id: ID, rpc: rpc_pb2.RPC) -> None:
         for message in rpc.publish:
             await self._take_message(peer, peer_id, message)
         if rpc.HasField("control"):
@@ -294,17 +293,22 @@ class Hub:
             # libp2p's router meets a stranger's bytes here; its faults end this stream and nothing else.
             raise StreamLost(f"gossip control failed: {error!r}") from error
 
-    async def _subscribe(self, peer_id: ID, rpc: rpc_pb2.RPC) -> None:
-        for each in rpc.subscriptions:
-            if each.topicid != self.topic:
-                continue
-            if each.subscribe:
-                self.peer_topics.setdefault(each.topicid, set()).add(peer_id)
-                await self._greet(peer_id)
-            else:
-                self._forget_subscriptions(peer_id)
+    async def _subscription(self, peer_id: ID, channel: Channel, asked: rpc_pb2.RPC.SubOpts) -> None:
+        if asked.topicid != self.topic:
+            return
+        if not asked.subscribe:
+            self._unsubscribe(peer_id, channel)
+            return
+        self._subscribed_on.setdefault(peer_id, set()).add(channel)
+        self.peer_topics.setdefault(asked.topicid, set()).add(peer_id)
+        await self._greet(peer_id)
 
-    def _forget_subscriptions(self, peer_id: ID) -> None:
+    def _unsubscribe(self, peer_id: ID, channel: Channel) -> None:
+        channels = self._subscribed_on.get(peer_id, set())
+        channels.discard(channel)
+        if channels:
+            return
+        self._subscribed_on.pop(peer_id, None)
         for topic in list(self.peer_topics):
             self.peer_topics[topic].discard(peer_id)
             if not self.peer_topics[topic]:

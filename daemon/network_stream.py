@@ -83,7 +83,7 @@ class Channel:
         except EOFError as error:
             # Yamux also says "end" when the whole connection is gone.
             if muxed.reset_received or not self.link.alive:
-                raise StreamLost("connection lost") from error
+                raise StreamLost("cut by the other end" if self.link.alive else "connection lost") from error
             return b""
         except _FAULTS as error:
             raise StreamLost(f"stream cut while reading: {error}") from error

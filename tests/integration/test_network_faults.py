@@ -1,0 +1,196 @@
+"""What must not end a host: junk on every protocol, handlers that fail, libp2p itself ending."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import AsyncIterator
+
+import pytest
+import trio
+from libp2p.pubsub.pb import rpc_pb2
+from libp2p.utils.varint import encode_uvarint
+
+from clockmesh.daemon.network import Unreachable
+from clockmesh.daemon.network_attend import BEACON
+from clockmesh.daemon.network_gossip import MESHSUB, topic_of
+from clockmesh.daemon.network_serve import ASK, JOIN
+from clockmesh.daemon.network_stream import open_channel
+from clockmesh.daemon.network_types import StreamLost
+from clockmesh.protocol.errors import RemoteError
+from clockmesh.protocol.messages import Message, SyncDone, SyncRequest
+from tests.integration.network_support import PATIENT, Peer, all_connected, meshed
+
+_JUNK = os.urandom(1024 * 1024)
+
+
+async def _still_well(one: Peer, two: Peer) -> None:
+    """Gossip, beacons and asks work between the two, on the host that they had."""
+    word = os.urandom(8)
+    await one.network.publish(word)
+    await two.recorder.until(lambda: word in two.recorder.heard)
+    with trio.fail_after(5):
+        while (one.id, word) not in two.recorder.beacons:
+            one.network.send_beacon(word)
+            await trio.sleep(0.05)
+    async with one.network.ask(two.id, SyncRequest({})) as answers:
+        assert [each async for each in answers] == [SyncDone({})]
+
+
+@pytest.mark.parametrize("protocol", [MESHSUB, BEACON, ASK, JOIN])
+async def test_ten_megabytes_of_junk_on_a_stream_of_a_member_cost_that_stream(protocol: str) -> None:
+    async with meshed(2) as (one, two):
+        host = two.host
+        for start in (b"", b"\x00\x00\x01\x00", b"\x00\x00\x00\x00" * 64, b"\x80\x80\x01", b"\x05hello" * 100):
+            link = one.host.members[two.id].link
+            assert link is not None
+            channel = await open_channel(link, protocol, limit=2)
+            try:
+                await channel.write(start)
+                for _ in range(2):
+                    await channel.write(_JUNK)
+            except StreamLost:
+                continue
+        assert two.host is host
+        await all_connected([one, two])
+        await _still_well(one, two)
+        await _still_well(two, one)
+
+
+async def test_junk_before_the_handshake_costs_that_connection() -> None:
+    async with meshed(2) as (one, two):
+        host = one.host
+        for start in (b"", b"\x13/multistream/1.0.0\n", b"\x13/multistream/1.0.0\n\x07/noise\n", b"GET / HTTP/1.1\r\n\r\n"):
+            stream = await trio.open_tcp_stream(*one.listen)
+            try:
+                await stream.send_all(start)
+                for _ in range(10):
+                    await stream.send_all(_JUNK)
+            except trio.BrokenResourceError:
+                continue
+        assert one.host is host
+        await _still_well(one, two)
+
+
+async def test_junk_in_the_muxer_of_a_member_costs_that_connection_which_is_dialled_again() -> None:
+    async with meshed(2) as (one, two):
+        host = two.host
+        for frame in (
+            _JUNK[:4096],
+            struct.pack("!BBHII", 0, 0, 1, 7, 0xFFFFFFFF),
+            struct.pack("!BBHII", 0, 9, 0xF, 7, 12) * 1000,
+            struct.pack("!BBHII", 0, 1, 0xC, 1, 0) + struct.pack("!BBHII", 0, 1, 1, 1, 0) * 40,
+            struct.pack("!BBHII", 0, 3, 0, 0, 77),
+        ):
+            await all_connected([one, two])
+            link = one.host.members[two.id].link
+            assert link is not None
+            await link.muxed._write_frame(frame)
+            await trio.sleep(0.1)
+        assert two.host is host
+        with trio.fail_after(5):
+            while not (one.network.connected and two.network.connected):
+                await trio.sleep(0.05)
+        await trio.sleep(0.5)
+        await _still_well(one, two)
+
+
+async def test_gossip_that_decodes_but_makes_no_sense_is_dropped() -> None:
+    async with meshed(2) as (one, two):
+        host = two.host
+        topic = topic_of(one.network._mesh)
+        control = rpc_pb2.ControlMessage(
+            ihave=[rpc_pb2.ControlIHave(topicID="other", messageIDs=[os.urandom(32)] * 50)],
+            iwant=[rpc_pb2.ControlIWant(messageIDs=[b"\xff\xfe", b"zz"])],
+            graft=[rpc_pb2.ControlGraft(topicID="other")],
+            prune=[rpc_pb2.ControlPrune(topicID=topic, backoff=2**60, peers=[rpc_pb2.PeerInfo(peerID=b"junk")])],
+        )
+        messages = [
+            rpc_pb2.Message(data=b"another topic", topicIDs=["other"]),
+            rpc_pb2.Message(data=b"two topics", topicIDs=[topic, "other"]),
+            rpc_pb2.Message(data=b"no topic"),
+            rpc_pb2.Message(data=bytes(300 * 1024), topicIDs=[topic]),
+            rpc_pb2.Message(data=b"undecodable key", topicIDs=[topic], from_id=b"x", key=b"\xff" * 40, signature=b"s"),
+        ]
+        link = one.host.members[two.id].link
+        assert link is not None
+        channel = await open_channel(link, MESHSUB, limit=2)
+        for rpc in (rpc_pb2.RPC(publish=messages), rpc_pb2.RPC(control=control, senderRecord=b"junk")):
+            data = rpc.SerializeToString()
+            await channel.write(encode_uvarint(len(data)) + data)
+        # Only that which is a message of this topic goes on to the daemon, which checks the node's own signature.
+        await two.recorder.until(lambda: two.recorder.heard == [b"undecodable key"])
+        await channel.reset()
+        assert two.host is host
+        await trio.sleep(0.3)
+        await _still_well(one, two)
+
+
+async def test_a_handler_that_fails_costs_one_message() -> None:
+    async with meshed(2) as (one, two):
+        host = two.host
+        calls = two.network._handlers
+
+        async def fail(_peer: object, data: bytes) -> None:
+            raise (RemoteError("no node") if data == b"remote" else RuntimeError("a bug"))
+
+        good_node, good_beacon = calls.gossiped, calls.beaconed
+        calls.gossiped = calls.beaconed = fail
+        for data in (b"remote", b"bug"):
+            await one.network.publish(data)
+            one.network.send_beacon(data)
+            await trio.sleep(0.1)
+        calls.gossiped, calls.beaconed = good_node, good_beacon
+        assert two.host is host
+        await _still_well(one, two)
+
+
+async def test_answers_that_fail_are_told_as_unreachable_and_the_next_are_given() -> None:
+    async with meshed(2) as (one, two):
+
+        async def fail(_peer: object, _message: Message) -> AsyncIterator[Message]:
+            yield SyncDone({})
+            raise RuntimeError("a bug")
+
+        good, two.recorder.answers = two.recorder.answers, fail
+        with pytest.raises(Unreachable):
+            async with one.network.ask(two.id, SyncRequest({})) as answers:
+                async for _ in answers:
+                    pass
+        two.recorder.answers = good
+        await _still_well(one, two)
+
+
+async def test_connection_callbacks_that_fail_do_not_end_the_host() -> None:
+    async with meshed(2) as (one, two):
+
+        def fail(_peer: object) -> None:
+            raise RuntimeError("a bug")
+
+        one.recorder.connected = one.recorder.disconnected = fail  # type: ignore[method-assign]
+        host = one.host
+        one.host.members[two.id].links[-1].abort()
+        with trio.fail_after(5):
+            while one.network.connected:
+                await trio.sleep(0.01)
+            while not one.network.connected:
+                await trio.sleep(0.01)
+        assert one.host is host
+
+
+async def test_a_host_that_ends_is_built_anew_on_the_same_port() -> None:
+    async with meshed(3) as peers:
+        one, two, three = peers
+        old = one.host
+
+        async def explode() -> None:
+            raise RuntimeError("libp2p ended")
+
+        old.switch.manager.run_task(explode)
+        for each in (two, three):
+            await each.recorder.until(lambda each=each: each.recorder.down == [one.id])
+        await all_connected(peers)
+        assert one.host is not old
+        assert one.listen == (one.listen[0], int(one.network.addresses[0].rsplit("/", 1)[1]))
+        await _still_well(two, one)
+        await _still_well(one, three)
