@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -57,11 +57,12 @@ class FakeHost:
     async def _talk(self, stream: trio.SocketStream) -> None:
         reader = CommandReader()
         self.streams.append(stream)
-        while data := await stream.receive_some(65536):
-            for command in reader.feed(data):
-                self.told.append(command)
-                if isinstance(command, Hello):
-                    await stream.send_all(pack_report(Jobs(self.jobs)))
+        with suppress(trio.ClosedResourceError):
+            while data := await stream.receive_some(65536):
+                for command in reader.feed(data):
+                    self.told.append(command)
+                    if isinstance(command, Hello):
+                        await stream.send_all(pack_report(Jobs(self.jobs)))
 
     async def report(self, *reports: Report) -> None:
         await self.streams[-1].send_all(b"".join(pack_report(report) for report in reports))
