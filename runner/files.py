@@ -1,8 +1,12 @@
-"""Writing files so that a reader, or the next start after a crash, sees the old content or the new, never a part."""
+"""Writing files so that a reader, or the next start after a crash, sees the old content or the new, never a part; and
+removing trees that jobs made."""
 
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -20,3 +24,20 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = T
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove it with all that is in it, folders without write permission too; what cannot go stays. Never raises."""
+    shutil.rmtree(folder, onerror=_insist)
+
+
+def _insist(function: Callable[..., object], path: str, _: object) -> None:
+    """Called by rmtree for what it could not remove: once more, with write permission on the folder around it."""
+    with suppress(OSError):
+        os.chmod(os.path.dirname(path), 0o700)
+        if os.path.isdir(path) and not os.path.islink(path):
+            os.chmod(path, 0o700)
+            if function is not os.rmdir:
+                shutil.rmtree(path, ignore_errors=True)
+                return
+        function(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -40,7 +41,7 @@ class Git:
         timeout: float = float("inf"),
         survives_cancel: Callable[[], bool] = lambda: False,
     ) -> None:
-        """GitError when git is not installed. `timeout` seconds are for each command."""
+        """GitError when git is not installed. `timeout` seconds from now are for all commands together."""
         self._processes = processes
         self._say = say
         self._env = {
@@ -49,7 +50,7 @@ class Git:
             "GIT_ALLOW_PROTOCOL": _PROTOCOLS,
             "LC_ALL": "C.UTF-8",
         }
-        self._timeout = timeout
+        self._until = time.monotonic() + timeout
         self._survives_cancel = survives_cancel
         program = shutil.which("git", path=env.get("PATH"))
         if program is None:
@@ -83,7 +84,7 @@ class Git:
         ended = self._processes.run(
             Command([self._program, *arguments], folder, self._env, stdout),
             hear,
-            timeout=self._timeout,
+            timeout=max(0.0, self._until - time.monotonic()),
             survives_cancel=self._survives_cancel,
         )
         if ended.how is not How.ITSELF:

@@ -43,7 +43,6 @@ _TICK_S = 0.1
 """The loop's longest sleep while a job exists: `select` does not count suspended time, D does."""
 _LEASE_S = 15.0
 """Until a daemon says otherwise."""
-_NICE = 10
 
 
 class Host:
@@ -53,8 +52,8 @@ class Host:
         self._selector = selectors.DefaultSelector()
         mark = _home_mark(home)
         self._mark = f"{mark}{secrets.token_hex(4)}:"
-        self._warden = _start_warden(self._mark)
-        self._jobs = Jobs(home, self._mark, lead, lambda report: self._link.report(report))
+        self._lives, warden = _start_warden(self._mark)
+        self._jobs = Jobs(home, self._mark, lead, lambda report: self._link.report(report), {warden})
         ended = self._jobs.take_over(mark)
         if ended:
             _say(f"ended {ended} processes that an earlier host had left")
@@ -75,7 +74,7 @@ class Host:
             for key, events in sorted(ready, key=lambda found: self._link.is_daemons(found[0].data)):
                 self._handle(key.data, events)
         self._link.close()
-        os.close(self._warden)
+        os.close(self._lives)
 
     def _handle(self, ready: socket.socket, events: int) -> None:
         if ready is self._signals:
@@ -147,7 +146,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not locked:
             _say(f"another runner host serves {home}")
             return 6
-        os.nice(max(0, _NICE - os.nice(0)))
         become_subreaper()
         gc.collect()
         gc.freeze()  # what is loaded now is shared by all jobs: keep the collector from touching it in each fork
@@ -180,10 +178,11 @@ def _home_mark(home: Path) -> str:
     return hashlib.sha256(os.fsencode(home)).hexdigest()[:16] + "."
 
 
-def _start_warden(mark: str) -> int:
-    """The write end of the pipe whose closing tells the warden that this host is dead."""
+def _start_warden(mark: str) -> tuple[int, int]:
+    """The write end of the pipe whose closing tells the warden that this host is dead, and the warden's pid."""
     lives, held = os.pipe()
-    if os.fork() == 0:
+    warden = os.fork()
+    if warden == 0:
         try:
             os.closerange(3, lives)
             os.closerange(lives + 1, os.sysconf("SC_OPEN_MAX"))
@@ -191,7 +190,7 @@ def _start_warden(mark: str) -> int:
         finally:
             os._exit(70)
     os.close(lives)
-    return held
+    return held, warden
 
 
 def _signal_socket() -> socket.socket:

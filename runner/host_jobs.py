@@ -6,7 +6,6 @@ The host starts, stops and ends jobs here; what a job does is `job.lead`'s affai
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import sys
 import time
@@ -20,7 +19,7 @@ import msgpack
 from clockmesh.protocol.codec import decode_result
 from clockmesh.protocol.errors import ProtocolError
 from clockmesh.protocol.ids import AttemptRef
-from clockmesh.runner.files import write_whole
+from clockmesh.runner.files import remove_tree, write_whole
 from clockmesh.runner.host_messages import Ended, KnownJob, Report, Started
 from clockmesh.runner.keeper import KILL, STOP, run_keeper
 from clockmesh.runner.proctree import (
@@ -32,6 +31,7 @@ from clockmesh.runner.proctree import (
     end_tree,
     look_up,
     marked,
+    set_title,
 )
 from clockmesh.runner.spec import JobSpec, job_dir, spec_from_map, spec_to_map
 
@@ -66,7 +66,11 @@ class _Running:
 class Jobs:
     """What runs and what has ended. Single-threaded; `tick` must be called at least every 0.1 s while `running`."""
 
-    def __init__(self, home: Path, mark: str, lead: Lead, report: Callable[[Report], None]) -> None:
+    def __init__(
+        self, home: Path, mark: str, lead: Lead, report: Callable[[Report], None], children: set[int]
+    ) -> None:
+        """`children`: processes that the host has forked by now and that are no job's."""
+        self._children = children
         self._home = home
         self._mark = mark
         self._lead = lead
@@ -135,7 +139,7 @@ class Jobs:
         """Drop an ended attempt and all its files but the log. One that still runs is left alone."""
         if ref not in self._running:
             self._ended.pop(ref, None)
-            _clear(job_dir(self._home, ref))
+            self._clear(job_dir(self._home, ref))
 
     def tick(self) -> None:
         """Enforce every D, and finish off what a dead keeper left."""
@@ -170,8 +174,8 @@ class Jobs:
     def reap(self) -> None:
         """Take away the children that have ended; call on SIGCHLD."""
         with suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
+            while pid := os.waitpid(-1, os.WNOHANG)[0]:
+                self._children.discard(pid)
 
     def take_over(self, mark: str) -> int:
         """End all that earlier hosts of this home left running (their steps' marks begin with `mark`), and remember
@@ -188,7 +192,7 @@ class Jobs:
     def _fork(self, spec: JobSpec, deadline: float) -> _Running:
         folder = job_dir(self._home, spec.ref)
         folder.mkdir(parents=True, exist_ok=True)
-        _clear(folder)
+        self._clear(folder)
         write_whole(folder / "spec", msgpack.packb(spec_to_map(spec)), durable=False)
         mark = f"{self._mark}{folder.parent.name}/{folder.name}"
         ours, theirs = socket.socketpair()
@@ -197,20 +201,20 @@ class Jobs:
             try:
                 _keep_only(theirs)
                 title = f"{spec.key} of {spec.run[:12]}, attempt {spec.attempt}"
-                run_keeper(theirs, title, lambda: self._lead(spec, folder, mark))
+                run_keeper(theirs, title, lambda: self._lead(spec, folder, mark), folder / "work")
             finally:
                 os._exit(70)
+        self._children.add(keeper)
         theirs.close()
         return _Running(spec, folder, deadline, mark, keeper, ours)
 
     def _end_orphans(self, ref: AttemptRef, job: _Running) -> None:
-        """The host is a subreaper too: what a dead keeper had adopted is now the host's own child."""
+        """The host is a subreaper too: what a dead keeper had adopted is now the host's own child, unlike those that it
+        forked itself."""
+        self.reap()
         table = all_processes()
-        keepers = {other.keeper for other in self._running.values() if not other.orphaned}
-        leader = table.get(job.leader)
-        left = [leader] if leader is not None and leader.parent == os.getpid() else []
-        left += descendants(job.leader, table) + marked(job.mark)
-        left += [proc for proc in table.values() if proc.session == job.leader and proc.pid not in keepers]
+        left = [proc for proc in table.values() if proc.parent == os.getpid() and proc.pid not in self._children]
+        left += [below for proc in left for below in descendants(proc.pid, table)] + marked(job.mark)
         if not end(left):
             self._end(ref, job, job.killed)
 
@@ -230,6 +234,18 @@ class Jobs:
         self._ended[ref] = ended
         self._report(ended)
 
+    def _clear(self, folder: Path) -> None:
+        """Remove everything of an attempt but its log. A tree that its keeper did not remove may be large: a process of
+        its own does that, so that no deadline waits for it."""
+        for name in ("spec", "result", "workflow", "pid"):
+            with suppress(OSError):
+                (folder / name).unlink(missing_ok=True)
+        gone = folder / f"gone-{time.monotonic_ns()}"
+        with suppress(OSError):
+            (folder / "work").rename(gone)
+        for tree in folder.glob("gone-*"):
+            self._children.add(_fork_sweeper(tree))
+
     def _take_over_result(self, folder: Path) -> None:
         """An attempt that ended under an earlier host, and that its daemon did not forget yet, is still reported."""
         result = _read_result(folder)
@@ -238,7 +254,7 @@ class Jobs:
         except (OSError, ValueError, KeyError, TypeError, ProtocolError):
             spec = None
         if spec is None or result is None:
-            _clear(folder)
+            self._clear(folder)
         else:
             self._ended[spec.ref] = Ended(spec.ref, result, "", _workflow_of(folder))
 
@@ -264,6 +280,18 @@ def _keep_only(control: socket.socket) -> None:
     """Close every descriptor of the host in a forked child, but the standard ones and `control`."""
     os.closerange(3, control.fileno())
     os.closerange(control.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
+
+
+def _fork_sweeper(tree: Path) -> int:
+    sweeper = os.fork()
+    if sweeper == 0:
+        try:
+            os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+            set_title("job sweeper")
+            remove_tree(tree)
+        finally:
+            os._exit(0)
+    return sweeper
 
 
 def _record(job: _Running) -> None:
@@ -302,11 +330,3 @@ def _read_result(folder: Path) -> bytes | None:
 def _workflow_of(folder: Path) -> str:
     path = folder / "workflow"
     return str(path) if path.exists() else ""
-
-
-def _clear(folder: Path) -> None:
-    """Remove everything of an attempt but its log."""
-    shutil.rmtree(folder / "work", ignore_errors=True)
-    for name in ("spec", "result", "workflow", "pid"):
-        with suppress(OSError):
-            (folder / name).unlink(missing_ok=True)

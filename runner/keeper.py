@@ -16,8 +16,10 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
+from clockmesh.runner.files import remove_tree
 from clockmesh.runner.proctree import become_subreaper, die_with, end, end_tree, look_up, marked, set_title
 
 STOP = b"S"
@@ -25,15 +27,20 @@ STOP = b"S"
 KILL = b"K"
 """Host to keeper: end the whole tree at once."""
 
+_NICE = 10
+"""Of jobs; the host, which must be in time for D, and the keeper keep theirs."""
+_OOM_SCORE = "500"
+"""When memory runs out the job goes first, not the daemon or the host."""
 _PASS_S = 0.005
 """Between two passes over a tree that is being killed: long enough for the kernel to take the dead away."""
 _WARDEN_PASSES = 60
 """Passes of a warden, `_PASS_S` apart: it outlasts a fork that was under way when the host died."""
 
 
-def run_keeper(control: socket.socket, title: str, job: Callable[[], None]) -> NoReturn:
+def run_keeper(control: socket.socket, title: str, job: Callable[[], None], work: Path) -> NoReturn:
     """The life of a keeper, in a freshly forked process that has closed everything else of the host. Says on
-    `control`: `pid N` when the job runs, and last `exit N` or `signal N` when nothing of it is left.
+    `control`: `pid N` when the job runs, and last `exit N` or `signal N` when nothing of it is left. After that it
+    removes the folder `work`, which may take its time.
 
     `job` is called in the leader with SIGTERM blocked: a cancel that comes early waits until it is ready for one."""
     os.setsid()
@@ -53,6 +60,7 @@ def run_keeper(control: socket.socket, title: str, job: Callable[[], None]) -> N
     word = f"signal {-status}" if status < 0 else f"exit {status}"
     with suppress(OSError):  # a dead host is told nothing
         control.sendall(word.encode() + b"\n")
+    remove_tree(work)
     os._exit(0)
 
 
@@ -80,6 +88,9 @@ def _fork_leader(not_for_it: tuple[socket.socket, ...], title: str, job: Callabl
     try:
         die_with(keeper)
         os.setsid()
+        os.nice(_NICE)
+        with suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
         set_title(f"job: {title}")
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGQUIT):

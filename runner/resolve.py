@@ -22,7 +22,7 @@ from clockmesh.runner.spec import JobSpec
 
 STEP = "Resolve"
 _GIT_SECONDS = 120.0
-"""For one git command against a remote: it transfers one commit."""
+"""For all git commands against the remote: they transfer one commit."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 

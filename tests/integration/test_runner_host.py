@@ -44,11 +44,11 @@ def home(tmp_path):
     return folder
 
 
-def start_long(daemon, home, tmp_path, *, deadline=None, **more):
+def start_long(daemon, home, tmp_path, *, deadline=None, text=LONG, **more):
     """A job with a child and a daemonised child; its reference and the pids of shell, child and daemon."""
     marks = tmp_path / f"marks-{time.monotonic_ns()}"
     marks.mkdir()
-    spec = spec_of(home, script(LONG.format(marks)), **more)
+    spec = spec_of(home, script(text.format(marks)), **more)
     daemon.send(messages.Start(spec, deadline or boottime() + HOUR))
     daemon.wait(messages.Started, spec.ref)
     wait_for(lambda: all((marks / name).exists() for name in ("ready", "daemon")), "the job runs")
@@ -85,6 +85,30 @@ def test_a_job_runs_and_its_result_is_kept_until_it_is_forgotten(home):
         wait_for(lambda: os.listdir(job_dir(home, spec.ref)) == ["log"], "the attempt's files go")
         assert Daemon(home, incarnation=3).jobs.jobs == ()
         assert "Traceback" not in host.said
+
+
+def test_the_work_tree_is_removed_after_the_job_whatever_its_permissions(home):
+    with running_host(home):
+        daemon = Daemon(home)
+        spec = spec_of(home, script("mkdir -p a/b; touch a/b/c; ln -s / a/root; chmod 500 a/b a; chmod 000 a/b/c"))
+        daemon.send(messages.Start(spec, boottime() + HOUR))
+        assert daemon.result(spec.ref).conclusion is Conclusion.SUCCESS
+        wait_for(lambda: not (job_dir(home, spec.ref) / "work").exists(), "the work tree goes")
+
+
+def test_only_the_host_itself_looks_like_the_host(home, tmp_path):
+    with running_host(home) as host:
+        daemon = Daemon(home)
+        _, pids = start_long(daemon, home, tmp_path)
+        titles = [_title(pid) for pid in (host.process.pid, _parent(_parent(pids[0])), _parent(pids[0]))]
+        assert "clockmesh.runner.host" in titles[0]
+        assert titles[1].startswith("job keeper: j of 5a5a5a5a5a5a, attempt 1")
+        assert titles[2].startswith("job: j of 5a5a5a5a5a5a, attempt 1")
+
+
+def _title(pid):
+    with open(f"/proc/{pid}/cmdline") as file:
+        return file.read().replace("\0", " ").strip()
 
 
 def test_the_socket_is_the_users_alone(home):
@@ -177,9 +201,11 @@ def _parent(pid):
 
 
 def test_a_killed_keeper_takes_its_job_along_and_the_attempt_is_lost(home, tmp_path):
+    """Also a child that daemonised and carries no mark."""
     with running_host(home):
         daemon = Daemon(home)
-        spec, pids = start_long(daemon, home, tmp_path)
+        text = LONG.replace("setsid sh", "setsid env -i /bin/sh")
+        spec, pids = start_long(daemon, home, tmp_path, text=text)
         os.kill(_parent(_parent(pids[0])), signal.SIGKILL)
         ended = daemon.wait(messages.Ended, spec.ref)
         assert ended.result is None
