@@ -49,6 +49,14 @@ class Peer:
             raise DemoError(f"`clockmesh {' '.join(words)}` on {self.name} exited {done.returncode}: {told}")
         return done.stdout
 
+    def waiting(self, *words: str) -> Iterator[None]:
+        """Run `clockmesh WORDS`, yielding a few times a second until it has ended, and once more then."""
+        with subprocess.Popen([*_COMMAND, *words, "--home", str(self.home)], stdout=subprocess.DEVNULL) as command:
+            while command.poll() is None:
+                yield
+                time.sleep(0.1)
+        yield
+
     def json(self, *words: str, **options: Any) -> Any:
         return json.loads(self.run(*words, "--json", **options))
 

@@ -36,8 +36,8 @@ class Story:
 
     def finish(self, peer: Peer, run: str, what: str) -> dict[str, Any]:
         """Wait for the run, tell what happened meanwhile, and note it in the table."""
-        peer.run("run", "wait", run, "--timeout", str(int(_RUN_LIMIT_S)), limit=_RUN_LIMIT_S + 10)
-        self.tell.news()
+        for _ in peer.waiting("run", "wait", run, "--timeout", str(int(_RUN_LIMIT_S))):
+            self.tell.news()
         shown: dict[str, Any] = peer.json("run", "show", run)
         for job in shown["jobs"]:
             self.rows.append((what, run[:12], job["key"], job["peer"], str(job["attempt"]), job["conclusion"]))

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from clockmesh.daemon.demo.peers import Mesh
 
 _TOLD = {
-    "job_claimed": "claims {job}, attempt {attempt}",
+    "job_claimed": "claims {job}, attempt {attempt} (distances: {order})",
     "claim_granted": "grants {job}, attempt {attempt}, to {claimant}",
-    "job_started": "starts {job}, attempt {attempt}",
-    "job_ended": "ends {job}, attempt {attempt}: {conclusion}",
+    "claim_released": "releases {job}, attempt {attempt}",
+    "attempt_started": "starts {job}, attempt {attempt}, as process {pid}",
     "attempt_lost": "declares {job}, attempt {attempt}, lost",
-    "result_final": "sees the result of {job} final: {conclusion}",
+    "result_proposed": "proposes the result of {job}: {conclusion}",
 }
 """The log events worth telling, and how."""
 

@@ -1,0 +1,66 @@
+"""What this peer wrote into the clock, as log lines: its side of every claim, grant and result; and how runs ended."""
+
+from __future__ import annotations
+
+import structlog
+
+from clockmesh.coordinator import ranks, runs
+from clockmesh.coordinator.machine import Machine
+from clockmesh.protocol.events import (
+    AttemptEnded,
+    CancelAsked,
+    ClaimGranted,
+    Ending,
+    JobClaimed,
+    ResultAccepted,
+    ResultProposed,
+)
+from clockmesh.protocol.ids import AttemptRef, JobKey, RunId
+from clockmesh.protocol.node import Node
+
+log = structlog.get_logger()
+
+
+class Journal:
+    """Tells of one peer's mesh what an operator would want to read afterwards."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._ended: set[RunId] = set()
+
+    def changed(self, run: RunId) -> None:
+        """Something about `run` changed: if it was its end, say so once."""
+        state = self._machine.runs[run]
+        if not state.open and run not in self._ended:
+            self._ended.add(run)
+            log.info("run_ended", run=run.hex(), conclusion=str(runs.conclusion(state)))
+
+    def wrote(self, node: Node) -> None:
+        """One of our own nodes is durable."""
+        for event in node.events:
+            match event:
+                case JobClaimed(run, key, attempt):
+                    log.info("job_claimed", **_place(run, key, attempt), order=self._order(run, key, attempt))
+                case ClaimGranted(run, key, attempt, claimant):
+                    log.info("claim_granted", **_place(run, key, attempt), claimant=self._machine.name_of(claimant))
+                case AttemptEnded(run, key, attempt, Ending.RELEASED):
+                    log.info("claim_released", **_place(run, key, attempt))
+                case AttemptEnded(run, key, attempt, Ending.LOST):
+                    log.warning("attempt_lost", **_place(run, key, attempt))
+                case AttemptEnded(run, key, attempt, Ending.RETRY):
+                    log.info("attempt_failed", **_place(run, key, attempt))
+                case ResultProposed(run, key, attempt, result):
+                    log.info("result_proposed", **_place(run, key, attempt), conclusion=str(result.conclusion))
+                case ResultAccepted(run, key, attempt):
+                    log.info("result_accepted", **_place(run, key, attempt))
+                case CancelAsked(run):
+                    log.info("cancel_asked", run=run.hex())
+
+    def _order(self, run: RunId, key: JobKey, attempt: int) -> str:
+        """Who owns the attempt, then the others, each with its Hamming distance."""
+        order = ranks.ranked(self._machine, AttemptRef(run, key, attempt))
+        return ", ".join(f"{self._machine.name_of(entry.peer)} {entry.distance}" for entry in order)
+
+
+def _place(run: RunId, key: JobKey, attempt: int) -> dict[str, str | int]:
+    return {"run": run.hex(), "job": key, "attempt": attempt}
