@@ -10,6 +10,12 @@ class RunnerError(Exception):
     """What the runner refuses. `str()` is one line for people: what happened, to what, what to do."""
 
 
+def quoted(text: str, most: int = 60) -> str:
+    """A stranger's text as part of an error's one line: printable, at most so many characters."""
+    flat = "".join(character if character.isprintable() else " " for character in text[: most + 1])
+    return flat if len(flat) <= most else flat[: most - 3] + "..."
+
+
 class InputError(RunnerError):
     """An input of the run is unknown, missing or of the wrong form; the line names it."""
 

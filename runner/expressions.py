@@ -10,13 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from clockmesh.runner.errors import ExpressionError, Stage
-from clockmesh.runner.expressions_evaluator import Evaluator, HashFiles, Status, from_json
-from clockmesh.runner.expressions_lexer import MAX_LENGTH
+from clockmesh.runner.expressions_evaluator import Evaluator, HashFiles, Status
 from clockmesh.runner.expressions_parser import FILE_FUNCTIONS, STATUS_FUNCTIONS, Parsed, parse
 from clockmesh.runner.expressions_values import CaseSensitive, Value, number_text, to_number, to_text, truth
 
 __all__ = [
-    "MAX_LENGTH",
     "CaseSensitive",
     "HashFiles",
     "Span",
@@ -24,17 +22,14 @@ __all__ = [
     "Value",
     "check",
     "condition",
+    "contexts_in",
     "evaluate",
-    "from_json",
     "interpolate",
-    "names",
     "number_text",
     "resolve",
     "split",
     "to_number",
     "to_text",
-    "truth",
-    "uses_status",
     "whole_expression",
 ]
 
@@ -90,29 +85,15 @@ def condition(
     text: str, contexts: Mapping[str, Value], status: Status, *, hash_files: HashFiles | None = None
 ) -> bool:
     """Whether an `if` holds. Without a status function in it, `success()` must hold as well; '' is `success()`."""
-    if whole_expression(text) is None and "${{" in text:
-        # Text around an expression makes a text, and a text that is not empty is true: GitHub's own rule.
-        made = resolve_with_status(text, contexts, status, hash_files)
-        return (status.success or uses_status(text)) and truth(made)
-    inner = whole_expression(text)
-    inner = text if inner is None else inner
-    if not inner.strip():
-        return status.success
-    if not uses_status(text) and not status.success:
+    if not (status.success or uses_status(text)):
         return False
-    return truth(evaluate(inner, contexts, status=status, hash_files=hash_files))
-
-
-def resolve_with_status(
-    text: str, contexts: Mapping[str, Value], status: Status, hash_files: HashFiles | None
-) -> str:
-    """`text` with its expressions replaced, where status functions are allowed."""
-    return "".join(
-        to_text(evaluate(span.text, contexts, status=status, hash_files=hash_files))
-        if span.is_expression
-        else span.text
-        for span in split(text)
-    )
+    if not text.strip():
+        return True
+    inner = whole_expression(text)
+    if inner is None and "${{" in text:
+        # Text around an expression makes a text, and a text that is not empty is true: GitHub's own rule.
+        return truth(_with_status(text, contexts, status, hash_files))
+    return truth(evaluate(text if inner is None else inner, contexts, status=status, hash_files=hash_files))
 
 
 def uses_status(text: str) -> bool:
@@ -131,7 +112,7 @@ def check(text: str, names: frozenset[str], functions: frozenset[str]) -> None:
     _check_names(parsed, names, functions)
 
 
-def names(text: str) -> frozenset[str]:
+def contexts_in(text: str) -> frozenset[str]:
     """The contexts that an expression names, lower case. Raises ExpressionError."""
     return frozenset(name.name.lower() for name in parse(text).names)
 
@@ -158,6 +139,17 @@ def split(text: str) -> Iterator[Span]:
         position = end + 2
     if position < len(text):
         yield Span(text[position:], False, position)
+
+
+def _with_status(
+    text: str, contexts: Mapping[str, Value], status: Status, hash_files: HashFiles | None
+) -> str:
+    return "".join(
+        to_text(evaluate(span.text, contexts, status=status, hash_files=hash_files))
+        if span.is_expression
+        else span.text
+        for span in split(text)
+    )
 
 
 def _end_of(text: str, start: int) -> int:

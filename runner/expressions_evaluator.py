@@ -139,7 +139,7 @@ class Evaluator:
             case "tojson":
                 return to_json(arguments[0], self._budget)
             case "fromjson":
-                return from_json(to_text(arguments[0]))
+                return _from_json(to_text(arguments[0]))
             case "hashfiles":
                 return self._hashed(arguments)
             case _:
@@ -199,7 +199,7 @@ def _join(arguments: Sequence[Value], budget: Budget) -> str:
     return to_text(items) if is_primitive(items) else ""
 
 
-def from_json(text: str) -> Value:
+def _from_json(text: str) -> Value:
     """The value that a JSON text stands for. Raises ExpressionError."""
     if not text.strip():
         raise ExpressionError(Stage.EVALUATION, "fromJSON was given an empty text")

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from clockmesh.runner.errors import ExpressionError, Stage
+from clockmesh.runner.errors import ExpressionError, Stage, quoted
 from clockmesh.runner.expressions_values import Value, is_primitive, number_text, to_text
 
 MAX_RESULT = 10_485_760
@@ -37,13 +37,14 @@ def format_text(pattern: str, arguments: Sequence[Value], budget: Budget) -> str
             index = int(match.group(1))
             if index >= len(arguments):
                 raise ExpressionError(
-                    Stage.EVALUATION, f"format has {part} but only {len(arguments)} arguments: {_flat(pattern)}"
+                    Stage.EVALUATION, f"format has {part} but only {len(arguments)} arguments: {quoted(pattern, 80)}"
                 )
             part = to_text(arguments[index])
         elif part in ("{{", "}}"):
             part = part[0]
         elif part in "{}":
-            raise ExpressionError(Stage.EVALUATION, f"format was given a text with a lone `{part}`: {_flat(pattern)}")
+            message = f"format was given a text with a lone `{part}`: {quoted(pattern, 80)}"
+            raise ExpressionError(Stage.EVALUATION, message)
         budget.spend(len(part))
         parts.append(part)
     return "".join(parts)
@@ -92,8 +93,3 @@ def _json_scalar(value: Value) -> str:
     if isinstance(value, int | float):
         return number_text(value)
     return json.dumps(value, ensure_ascii=False).translate(_ALSO_ESCAPED)
-
-
-def _flat(text: str) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= 80 else flat[:77] + "..."

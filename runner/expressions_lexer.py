@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from clockmesh.runner.errors import ExpressionError, Stage
+from clockmesh.runner.errors import ExpressionError, Stage, quoted
 from clockmesh.runner.expressions_values import parse_number
 
 MAX_LENGTH = 21_000
@@ -136,5 +136,4 @@ def _unexpected(symbol: str, position: int) -> ExpressionError:
 
 def shown(symbol: str) -> str:
     """A symbol for an error's one line."""
-    flat = "".join(character if character.isprintable() else " " for character in symbol)
-    return f"`{flat if len(flat) <= 60 else flat[:57] + '...'}`"
+    return f"`{quoted(symbol)}`"

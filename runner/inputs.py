@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from clockmesh.runner.errors import InputError
+from clockmesh.runner.errors import InputError, quoted
 from clockmesh.runner.expressions import Value, number_text, to_number
 from clockmesh.runner.model import DispatchInput, InputType, Workflow
-from clockmesh.runner.model_sheet import meant, short
+from clockmesh.runner.model_sheet import meant
 
 MAX_VALUE = 65_535
 """Characters of all values together, as on GitHub."""
@@ -25,7 +25,7 @@ def complete_inputs(workflow: Workflow, given: Mapping[str, str], event: str) ->
         known = next((each for each in declared if each.name.lower() == name.lower()), None)
         if known is None:
             hint = meant(name, [each.name for each in declared]) if declared else "it takes none"
-            raise InputError(f"{workflow.file} has no input '{short(name)}'; {hint}")
+            raise InputError(f"{workflow.file} has no input '{quoted(name)}'; {hint}")
         if known.name in values:
             raise InputError(f"the input '{known.name}' is given twice")
         values[known.name] = _checked(known, value)
@@ -46,15 +46,15 @@ def inputs_context(workflow: Workflow, inputs: tuple[tuple[str, str], ...]) -> d
 def _checked(known: DispatchInput, value: str) -> str:
     if known.type is InputType.BOOLEAN:
         if value.lower() not in ("true", "false"):
-            raise InputError(f"the input '{known.name}' must be true or false, not '{short(value)}'")
+            raise InputError(f"the input '{known.name}' must be true or false, not '{quoted(value)}'")
         return value.lower()
     if known.type is InputType.NUMBER:
         number = to_number(value) if value.strip() else math.nan
         if not math.isfinite(number):
-            raise InputError(f"the input '{known.name}' must be a number, not '{short(value)}'")
+            raise InputError(f"the input '{known.name}' must be a number, not '{quoted(value)}'")
         return number_text(number)
     if known.type is InputType.CHOICE and value not in known.options:
-        raise InputError(f"the input '{known.name}' cannot be '{short(value)}'; {meant(value, known.options)}")
+        raise InputError(f"the input '{known.name}' cannot be '{quoted(value)}'; {meant(value, known.options)}")
     if known.required and not value:
         raise InputError(f"the input '{known.name}' is required and cannot be empty")
     return value

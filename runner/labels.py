@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from clockmesh.protocol import limits
+from clockmesh.runner.errors import quoted
 from clockmesh.runner.evaluation import Scope
 from clockmesh.runner.expressions import to_text
 from clockmesh.runner.expressions_values import is_primitive, kind_of
 from clockmesh.runner.model import Job, Text
-from clockmesh.runner.model_sheet import short
 
 
 def peer_labels(job: Job, scope: Scope) -> tuple[str, ...]:
@@ -37,7 +37,7 @@ def _labels(text: Text, scope: Scope) -> list[str]:
         if not label:
             raise scope.error(text, f"`runs-on` must come to labels, not to {kind_of(item)} without text")
         if len(label) > limits.MAX_LABEL or not label.isprintable():
-            raise scope.error(text, f"`{short(label)}` cannot be a label")
+            raise scope.error(text, f"`{quoted(label)}` cannot be a label")
         labels.append(label)
     return labels
 

@@ -5,8 +5,9 @@ A workflow that can be called and dispatched too runs here by its dispatch.
 
 from __future__ import annotations
 
+from clockmesh.runner.errors import quoted
 from clockmesh.runner.model_availability import CALL_DEFAULT, CALL_OUTPUT
-from clockmesh.runner.model_sheet import Sheet, meant, short
+from clockmesh.runner.model_sheet import Sheet, meant
 from clockmesh.runner.reader import Mapping, Node, Scalar
 
 _TYPES = ("boolean", "number", "string")
@@ -21,7 +22,7 @@ def check_call(sheet: Sheet, node: Mapping) -> None:
         _check_output(sheet, name, config)
     for name, config in _entries(sheet, found.get("secrets"), "`on.workflow_call.secrets`"):
         if not _is_null(config):
-            what = f"the secret `{short(name.text)}`"
+            what = f"the secret `{quoted(name.text)}`"
             mapping = sheet.mapping(config, what)
             keys = sheet.keys(mapping, what, ("description", "required")) if mapping else {}
             sheet.boolean(keys.get("required"), f"`required` of {what}")
@@ -38,7 +39,7 @@ def _is_null(node: Node) -> bool:
 
 
 def _check_input(sheet: Sheet, name: Scalar, config: Node) -> None:
-    what = f"the input `{short(name.text)}`"
+    what = f"the input `{quoted(name.text)}`"
     mapping = None if _is_null(config) else sheet.mapping(config, what)
     keys = sheet.keys(mapping, what, ("description", "type", "required", "default")) if mapping else {}
     if "type" not in keys:
@@ -47,12 +48,12 @@ def _check_input(sheet: Sheet, name: Scalar, config: Node) -> None:
     sheet.boolean(keys.get("required"), f"`required` of {what}")
     type_ = sheet.plain(keys["type"], f"the type of {what}")
     if type_ is not None and type_ not in _TYPES:
-        sheet.note(keys["type"], f"{what} has no type `{short(type_)}`; {meant(type_, _TYPES)}")
+        sheet.note(keys["type"], f"{what} has no type `{quoted(type_)}`; {meant(type_, _TYPES)}")
     sheet.text(keys.get("default"), f"the default of {what}", CALL_DEFAULT, empty=True)
 
 
 def _check_output(sheet: Sheet, name: Scalar, config: Node) -> None:
-    what = f"the output `{short(name.text)}`"
+    what = f"the output `{quoted(name.text)}`"
     mapping = None if _is_null(config) else sheet.mapping(config, what)
     keys = sheet.keys(mapping, what, ("description", "value")) if mapping else {}
     if "value" not in keys:

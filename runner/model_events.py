@@ -6,9 +6,10 @@ Only push, workflow_dispatch and schedule start a run here. The other events of 
 from __future__ import annotations
 
 from clockmesh.runner.cron import cron_problem
+from clockmesh.runner.errors import quoted
 from clockmesh.runner.model import DispatchInput, InputType, Schedule, Triggers
 from clockmesh.runner.model_call import check_call
-from clockmesh.runner.model_sheet import Sheet, kind, meant, short
+from clockmesh.runner.model_sheet import Sheet, kind, meant
 from clockmesh.runner.reader import Mapping, Node, Scalar, Sequence
 
 _PULL_REQUEST = (
@@ -96,7 +97,7 @@ def read_triggers(sheet: Sheet, node: Node) -> Triggers:
 def _known(sheet: Sheet, node: Node, name: str) -> bool:
     if name in _TYPES:
         return True
-    sheet.note(node, f"there is no event `{short(name)}`; {meant(name, _TYPES)}")
+    sheet.note(node, f"there is no event `{quoted(name)}`; {meant(name, _TYPES)}")
     return False
 
 
@@ -135,7 +136,7 @@ def _filters(sheet: Sheet, event: str, config: Mapping) -> None:
     found = sheet.keys(config, what, ("types", *filters) if has_types else filters)
     for text in sheet.texts(found.get("types"), f"a type of {what}"):
         if types and text.text not in types:
-            sheet.note(text.node, f"{what} has no type `{short(text.text)}`; {meant(text.text, types)}")
+            sheet.note(text.node, f"{what} has no type `{quoted(text.text)}`; {meant(text.text, types)}")
     for name in filters:
         sheet.texts(found.get(name), f"a pattern in `on.{event}.{name}`")
         if name in found and f"{name}-ignore" in found:
@@ -157,7 +158,7 @@ def _schedules(sheet: Sheet, node: Node) -> tuple[Schedule, ...]:
         if "cron" not in found:
             sheet.note(entry, "an entry of `on.schedule` has no `cron`; add one, such as `cron: '0 6 * * *'`")
         elif cron is not None and (problem := cron_problem(cron)):
-            sheet.note(found["cron"], f"the cron line `{short(cron)}` is not valid: {problem}")
+            sheet.note(found["cron"], f"the cron line `{quoted(cron)}` is not valid: {problem}")
         elif cron is not None:
             schedules.append(Schedule(cron, timezone or ""))
     return tuple(schedules)
@@ -170,13 +171,13 @@ def _inputs(sheet: Sheet, node: Node | None) -> tuple[DispatchInput, ...]:
     for key, value in mapping.pairs:
         if not key.text:
             sheet.note(key, "an input needs a name")
-        elif (config := sheet.mapping(value, f"the input `{short(key.text)}`")) is not None:
+        elif (config := sheet.mapping(value, f"the input `{quoted(key.text)}`")) is not None:
             inputs.append(_input(sheet, key.text, config))
     return tuple(inputs)
 
 
 def _input(sheet: Sheet, name: str, config: Mapping) -> DispatchInput:
-    what = f"the input `{short(name)}`"
+    what = f"the input `{quoted(name)}`"
     found = sheet.keys(config, what, ("description", "type", "required", "default", "options"))
     description = sheet.plain(found.get("description"), f"the description of {what}", empty=True) or ""
     required = sheet.boolean(found.get("required"), f"`required` of {what}")
@@ -195,7 +196,7 @@ def _input_type(sheet: Sheet, node: Node | None, what: str) -> InputType:
     if text is None or node is None:
         return InputType.STRING
     if text not in list(InputType):
-        sheet.note(node, f"{what} has no type `{short(text)}`; {meant(text, list(InputType))}")
+        sheet.note(node, f"{what} has no type `{quoted(text)}`; {meant(text, list(InputType))}")
         return InputType.STRING
     return InputType(text)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from clockmesh.protocol.limits import MAX_JOBS_PER_PLAN
+from clockmesh.runner.errors import quoted
 from clockmesh.runner.model import Defaults, Job, Strategy, Text
 from clockmesh.runner.model_availability import JOB, JOB_DEFAULTS, JOB_ENV, JOB_IF, JOB_OUTPUTS, STRATEGY, Allowed
 from clockmesh.runner.model_matrix import check_matrix
 from clockmesh.runner.model_permissions import check_permissions
-from clockmesh.runner.model_sheet import Sheet, meant, short
+from clockmesh.runner.model_sheet import Sheet, meant
 from clockmesh.runner.model_steps import read_steps
 from clockmesh.runner.reader import Mapping, Node, Scalar, Sequence
 
@@ -107,7 +108,7 @@ def _needs(sheet: Sheet, node: Node | None, job: str, ids: dict[str, str]) -> tu
             needs[known] = None
             continue
         hint = meant(text.text, [name for name in ids.values() if name != job])
-        sheet.note(text.node, f"job '{job}' needs '{short(text.text)}', which does not exist; {hint}")
+        sheet.note(text.node, f"job '{job}' needs '{quoted(text.text)}', which does not exist; {hint}")
     return tuple(needs)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from clockmesh.runner.errors import quoted
 from clockmesh.runner.expressions import whole_expression
 from clockmesh.runner.model_availability import STRATEGY
-from clockmesh.runner.model_sheet import Sheet, kind, short
+from clockmesh.runner.model_sheet import Sheet, kind
 from clockmesh.runner.reader import Mapping, Node, Scalar, Sequence
 
 
@@ -24,7 +25,7 @@ def check_matrix(sheet: Sheet, node: Node) -> None:
 
 
 def _check_list(sheet: Sheet, name: str, node: Node) -> None:
-    what = f"`{short(name)}` of `matrix`"
+    what = f"`{quoted(name)}` of `matrix`"
     if not isinstance(node, Sequence):
         sheet.note(node, f"{what} must be a list, not {kind(node)}")
         return

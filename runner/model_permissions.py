@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from clockmesh.runner.model_sheet import Sheet, meant, short
+from clockmesh.runner.errors import quoted
+from clockmesh.runner.model_sheet import Sheet, meant
 from clockmesh.runner.reader import Mapping, Node
 
 _ANY = ("read", "write", "none")
@@ -34,9 +35,9 @@ def check_permissions(sheet: Sheet, node: Node) -> None:
     if not isinstance(node, Mapping):
         text = sheet.plain(node, "`permissions`")
         if text is not None and text not in _ALL:
-            sheet.note(node, f"`permissions` cannot be `{short(text)}`; {meant(text, _ALL)}")
+            sheet.note(node, f"`permissions` cannot be `{quoted(text)}`; {meant(text, _ALL)}")
         return
     for scope, value in sheet.keys(node, "`permissions`", _LEVELS).items():
         level = sheet.plain(value, f"the permission `{scope}`")
         if level is not None and level not in _LEVELS[scope]:
-            sheet.note(value, f"the permission `{scope}` cannot be `{short(level)}`; {meant(level, _LEVELS[scope])}")
+            sheet.note(value, f"the permission `{scope}` cannot be `{quoted(level)}`; {meant(level, _LEVELS[scope])}")

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 
 from clockmesh.runner import expressions
-from clockmesh.runner.errors import ExpressionError, Problem, WorkflowError
+from clockmesh.runner.errors import ExpressionError, Problem, WorkflowError, quoted
 from clockmesh.runner.model import Named, Text
 from clockmesh.runner.model_availability import Allowed
 from clockmesh.runner.reader import Mapping, Node, Scalar, Sequence
@@ -62,7 +62,7 @@ class Sheet:
             elif isinstance(key.value, str) and "${{" in key.value:
                 self.note(key, f"a key of {what} cannot be an expression; write the key itself")
             else:
-                self.note(key, f"{what} has no key `{short(key.text)}`; {meant(key.text, known)}")
+                self.note(key, f"{what} has no key `{quoted(key.text)}`; {meant(key.text, known)}")
         return found
 
     def missing(self, node: Mapping, found: dict[str, Node], place: Node, message: str) -> None:
@@ -96,7 +96,7 @@ class Sheet:
         text = self.text(node, what, allowed)
         if text is None or isinstance(text.node.value, bool) or _is_whole(text):
             return text
-        self.note(text.node, f"{what} must be true or false, not `{short(text.text)}`")
+        self.note(text.node, f"{what} must be true or false, not `{quoted(text.text)}`")
         return None
 
     def number(self, node: Node | None, what: str, allowed: Allowed, *, least: float = 0) -> Text | None:
@@ -108,9 +108,9 @@ class Sheet:
         if isinstance(value, float) and not isinstance(value, bool):
             if least < value < float("inf"):
                 return text
-            self.note(text.node, f"{what} must be above {least:g}, not {short(text.text)}")
+            self.note(text.node, f"{what} must be above {least:g}, not {quoted(text.text)}")
             return None
-        self.note(text.node, f"{what} must be a number, not `{short(text.text)}`; write it without quotes")
+        self.note(text.node, f"{what} must be a number, not `{quoted(text.text)}`; write it without quotes")
         return None
 
     def early(self, text: Text | None) -> Text | None:
@@ -124,7 +124,7 @@ class Sheet:
         if not isinstance(scalar.value, str) or "${{" not in scalar.value:
             return True
         for span in expressions.split(scalar.value):
-            if span.is_expression and "needs" in expressions.names(span.text):
+            if span.is_expression and "needs" in expressions.contexts_in(span.text):
                 self.note(scalar, "a value here that depends on `needs` is not supported yet; write it out", span.start)
                 return False
         return True
@@ -151,7 +151,7 @@ class Sheet:
                     self.note(key, f"an expression as a name in {what} is not supported yet; write the name out")
             elif not key.text:
                 self.note(key, f"a name in {what} is empty")
-            elif (text := self.text(value, f"`{short(key.text)}` in {what}", allowed, empty=True)) is not None:
+            elif (text := self.text(value, f"`{quoted(key.text)}` in {what}", allowed, empty=True)) is not None:
                 named.append((key.text, text))
         return tuple(named)
 
@@ -197,11 +197,11 @@ class Sheet:
         elif not _IDENTIFIER.fullmatch(scalar.text):
             self.note(
                 scalar,
-                f"{what} `{short(scalar.text)}` is not one: it begins with a letter or `_`, "
+                f"{what} `{quoted(scalar.text)}` is not one: it begins with a letter or `_`, "
                 "then come letters, digits, `-` and `_`",
             )
         elif scalar.text.startswith("__"):
-            self.note(scalar, f"{what} `{short(scalar.text)}` begins with `__`, which is reserved; choose another")
+            self.note(scalar, f"{what} `{quoted(scalar.text)}` begins with `__`, which is reserved; choose another")
         elif len(scalar.text) > 100:
             self.note(scalar, f"{what} is longer than 100 characters; choose a shorter one")
         else:
@@ -219,7 +219,7 @@ def kind(node: Node) -> str:
         return "empty"
     if isinstance(node.value, bool):
         return f"`{node.text}`"
-    return f"the number {node.text}" if isinstance(node.value, float) else f"the text `{short(node.text)}`"
+    return f"the number {node.text}" if isinstance(node.value, float) else f"the text `{quoted(node.text)}`"
 
 
 def meant(word: str, known: Iterable[str]) -> str:
@@ -232,12 +232,6 @@ def meant(word: str, known: Iterable[str]) -> str:
         return "remove it"
     there = ", ".join(sorted(known)[:20])
     return f"there are: {there}{', ...' if len(known) > 20 else ''}"
-
-
-def short(text: str) -> str:
-    """A text of the file on one line, cut."""
-    flat = "".join(character if character.isprintable() else " " for character in text)
-    return flat if len(flat) <= 60 else flat[:57] + "..."
 
 
 def _is_whole(text: Text) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from clockmesh.runner.errors import quoted
 from clockmesh.runner.model import Named, Step, Text
 from clockmesh.runner.model_availability import CONSTANT, STEP, STEP_IF
-from clockmesh.runner.model_sheet import Sheet, kind, meant, short
+from clockmesh.runner.model_sheet import Sheet, kind, meant
 from clockmesh.runner.reader import Mapping, Node, Scalar, Sequence
 
 _KEYS = (
@@ -104,11 +105,11 @@ def _is_checkout(sheet: Sheet, uses: Text) -> bool:
     if action.lower().rstrip("/") != CHECKOUT:
         sheet.note(
             uses.node,
-            f"`uses: {short(uses.text)}` is not supported yet; only {CHECKOUT} is built in: do it in a `run` step",
+            f"`uses: {quoted(uses.text)}` is not supported yet; only {CHECKOUT} is built in: do it in a `run` step",
         )
         return False
     if not version:
-        sheet.note(uses.node, f"`uses: {short(uses.text)}` names no version; write `{CHECKOUT}@v4`")
+        sheet.note(uses.node, f"`uses: {quoted(uses.text)}` names no version; write `{CHECKOUT}@v4`")
     return True
 
 
@@ -117,7 +118,7 @@ def _check_checkout(sheet: Sheet, node: Mapping) -> None:
     for key, _ in given.pairs if isinstance(given, Mapping) else ():
         if key.text.lower() not in CHECKOUT_INPUTS:
             hint = meant(key.text, CHECKOUT_INPUTS)
-            sheet.note(key, f"`{short(key.text)}` of {CHECKOUT} is not supported yet; {hint}")
+            sheet.note(key, f"`{quoted(key.text)}` of {CHECKOUT} is not supported yet; {hint}")
 
 
 def is_checkout(step: Step) -> bool:

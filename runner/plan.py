@@ -18,14 +18,14 @@ from clockmesh.protocol.ids import RESOLVE, BlobHash, JobKey
 from clockmesh.protocol.plan import Plan, PlannedJob, Remote, Snapshot
 from clockmesh.runner.contexts import leg_contexts, plan_contexts
 from clockmesh.runner.eligibility import selected_jobs
-from clockmesh.runner.errors import InputError, WorkflowError
+from clockmesh.runner.errors import InputError, WorkflowError, quoted
 from clockmesh.runner.evaluation import Scope
 from clockmesh.runner.expressions import Value
 from clockmesh.runner.inputs import complete_inputs
 from clockmesh.runner.labels import peer_labels
 from clockmesh.runner.matrix import Leg, expand, leg_json, leg_title
 from clockmesh.runner.model import Job, Workflow
-from clockmesh.runner.model_sheet import meant, short
+from clockmesh.runner.model_sheet import meant
 from clockmesh.runner.model_steps import is_checkout
 from clockmesh.runner.model_workflow import read_workflow
 
@@ -108,7 +108,7 @@ def _event(workflow: Workflow, asked: str | None) -> str:
     events = workflow.triggers.events
     if asked is not None:
         if asked not in events:
-            raise InputError(f"{workflow.file} is not triggered by '{short(asked)}'; {meant(asked, events)}")
+            raise InputError(f"{workflow.file} is not triggered by '{quoted(asked)}'; {meant(asked, events)}")
         return asked
     return next((event for event in ("workflow_dispatch", "push", "schedule") if event in events), events[0])
 

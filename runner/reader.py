@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import yaml
 
-from clockmesh.runner.errors import WorkflowError
+from clockmesh.runner.errors import WorkflowError, quoted
 from clockmesh.runner.expressions_values import fold
 from clockmesh.runner.reader_scalars import plain, scalar_text
 
@@ -223,12 +223,15 @@ class _Builder:
             raise self._error(event, "merge keys (`<<`) are not part of a workflow; write the keys out")
         first = seen.setdefault(fold(key.text), key)
         if first is not key:
-            what = f"the key `{_shown(key.text)}` is there already, in line {first.line}"
+            what = f"the key `{quoted(key.text)}` is there already, in line {first.line}"
             raise self._error(event, f"{what}; remove one of the two")
 
     def _check_tag(self, event: yaml.CollectionStartEvent, expected: str) -> None:
         if event.tag and event.tag not in ("!", expected):
-            raise self._error(event, f"the tag `{_shown(event.tag)}` has no meaning here; quote a value that begins with `!`")
+            raise self._no_meaning(event, event.tag)
+
+    def _no_meaning(self, event: yaml.Event, tag: str) -> WorkflowError:
+        return self._error(event, f"the tag `{quoted(tag)}` has no meaning here; quote a value that begins with `!`")
 
     def _scalar(self, event: yaml.ScalarEvent) -> Scalar:
         tag = event.tag
@@ -253,8 +256,8 @@ class _Builder:
         if kind in ("int", "float") and isinstance(value, float):
             return value
         if kind in ("null", "bool", "int", "float"):
-            raise self._error(event, f"`{_shown(text)}` is not of the type `{kind}`")
-        raise self._error(event, f"the tag `{_shown(tag)}` has no meaning here; quote a value that begins with `!`")
+            raise self._error(event, f"`{quoted(text)}` is not of the type `{kind}`")
+        raise self._no_meaning(event, tag)
 
     def _indent(self, text: str, header: int) -> int:
         """Of a literal block whose `|` stands in line `header`, how far its lines are indented in the file."""
@@ -269,8 +272,3 @@ class _Builder:
 def _place(event: yaml.Event) -> tuple[int, int]:
     mark = event.start_mark
     return (mark.line + 1, mark.column + 1) if mark else (1, 1)
-
-
-def _shown(text: str) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= 60 else flat[:57] + "..."
