@@ -85,6 +85,7 @@ class Loop:
         self._pause = longest_pause
         self._pending = Batch()
         self._writing: Batch | None = None
+        self._halted = False
         self._filled = trio.Event()
         self._hurried = trio.Event()
         self._wake_at = now() + longest_pause
@@ -103,6 +104,10 @@ class Loop:
             self._pending.facts.update(facts)
         self._collect(effects)
         self._announce()
+
+    def halt(self) -> None:
+        """Nothing more may be written: this identity is in use elsewhere. What waits in `keep` waits for ever."""
+        self._halted = True
 
     async def keep(self, facts: dict[str, bytes | None] | None = None) -> None:
         """Return when `facts`, and all that was decided before this call, are durable."""
@@ -144,6 +149,8 @@ class Loop:
             while True:
                 await self._filled.wait()
                 await self._collect_company()
+                if self._halted:
+                    await trio.sleep_forever()
                 self._writing = self._next_batch()
                 await self._commit(self._writing)
                 self._writing = None

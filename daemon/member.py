@@ -213,6 +213,7 @@ class Member:
             await trio.sleep_until(began + self.machine.leases.period)
 
     def _retire(self, reason: str) -> None:
+        self.loop.halt()
         self._retired = reason
         self._retiring.set()
 

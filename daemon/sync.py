@@ -11,7 +11,6 @@ from collections.abc import Callable
 import structlog
 import trio
 
-from clockmesh.daemon.errors import ConfigurationError
 from clockmesh.daemon.loop import Loop
 from clockmesh.daemon.network import Network, NetworkError
 from clockmesh.protocol.codec import decode_node
@@ -60,6 +59,7 @@ class Intake:
     def _enter(self, node: Node, sender: PeerId) -> None:
         if node.author == self._me and node.hash not in self._loop.clock:
             self._meet_self(node)
+            return
         taken = take_in(self._loop.clock, self._orphans, node)
         for added in taken.added:
             self._loop.entered(added)
@@ -73,10 +73,9 @@ class Intake:
 
     def _meet_self(self, node: Node) -> None:
         """A node that we signed and do not have: this home is an old copy (DESIGN 5.13). It must never append again."""
-        reason = (f"a peer has node {node.seq} of this identity, which this home does not: the home was restored from "
-                  "a backup, or is in use twice. Move it away and join again as a new peer (`clockmesh join LINE`)")
-        self._retire(reason)
-        raise ConfigurationError(reason)
+        self._retire(f"a peer has node {node.seq} of this identity, which this home does not: the home was restored "
+                     "from a backup, or is in use twice. Move it away and join again as a new peer "
+                     "(`clockmesh join LINE`)")
 
     # ---- syncs ----
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import time
 from pathlib import Path
 
@@ -10,9 +12,10 @@ import pytest
 import trio
 
 from clockmesh.coordinator.view import run_view
-from clockmesh.daemon.errors import NotAllowed
+from clockmesh.daemon.errors import ConfigurationError, NotAllowed
 from clockmesh.daemon.member import Timing
 from clockmesh.daemon.network import JoinDenied
+from clockmesh.daemon.service import Service
 from clockmesh.protocol.ids import RunId
 from clockmesh.protocol.invitation import Invitation
 from clockmesh.protocol.result import Conclusion
@@ -140,3 +143,25 @@ async def test_an_expired_invitation_is_refused_by_the_joiner_itself(tmp_path: P
         await trio.sleep(max(0.0, invitation.expires_ms / 1000 - time.time()) + 0.05)
         with pytest.raises(NotAllowed, match="expired"):
             await beta.service.join(invitation.to_line(), "beta")
+
+
+async def test_a_home_restored_from_a_backup_never_appends_again(tmp_path: Path) -> None:
+    async with bench(tmp_path) as made:
+        alpha, beta = await made.mesh("alpha", "beta")
+        await beta.stop()
+        await trio.to_thread.run_sync(shutil.copytree, beta.home.path, tmp_path / "backup", False, ignore_sockets)
+        beta = await made.start("beta")
+        run = await beta.service.submit(workflow("true"), "t.yml")
+        await ended(alpha, run)
+        await beta.stop()
+        await trio.to_thread.run_sync(end_hosts, beta.home)
+        await trio.to_thread.run_sync(shutil.rmtree, beta.home.path)
+        os.rename(tmp_path / "backup", beta.home.path)
+        with pytest.RaisesGroup(ConfigurationError, flatten_subgroups=True, allow_unwrapped=True), beta.home.locked():
+            await Service(beta.home).run()
+        with pytest.raises(ConfigurationError, match="restored"), beta.home.locked():
+            Service(beta.home)
+
+
+def ignore_sockets(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if name.endswith(".sock")]
