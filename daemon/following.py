@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 import trio
@@ -21,8 +21,8 @@ from clockmesh.protocol.ids import JobKey, RunId
 
 Send = Callable[[bytes], Awaitable[None]]
 
-_LAST_LINES_S = 10.0
-"""After a run's end its last log lines may still be on their way from the peer that ran it."""
+_LAST_LINES_S = 5.0
+"""After a job's end its last log lines may still be on their way from the peer that ran it."""
 
 
 async def log_lines(service: Service, run: RunId, key: JobKey | None, follow: bool, send: Send) -> None:
@@ -49,8 +49,8 @@ class _Teller:
     _one_line: trio.Lock = field(default_factory=trio.Lock)
     _told: dict[JobKey, surface.Json] = field(default_factory=dict)
     _begun: set[JobKey] = field(default_factory=set)
-    """Jobs whose log is being read, or was."""
-    _reading: set[JobKey] = field(default_factory=set)
+    _reading: dict[JobKey, trio.Event] = field(default_factory=dict)
+    """Jobs whose log is being read, and what tells its end."""
 
     async def tell(self) -> None:
         """Until the run has ended and its logs are read."""
@@ -58,12 +58,11 @@ class _Teller:
             while True:
                 view = run_view(self.service.machine, self.run)
                 for job in view.jobs:
-                    if not (job.conclusion and job.key in self._reading):
-                        await self._tell_change(job)
                     if self.logs and job.peer and job.key not in self._begun:
                         self._begun.add(job.key)
-                        self._reading.add(job.key)
-                        nursery.start_soon(self._read_log, job)
+                        self._reading[job.key] = trio.Event()
+                        nursery.start_soon(self._read_log, job.key)
+                    await self._tell_change(job)
                 if view.conclusion:
                     break
                 if view == run_view(self.service.machine, self.run):
@@ -78,22 +77,26 @@ class _Teller:
         shown.pop("jobs")
         await self._line({"event": "end", **shown})
 
-    async def _read_log(self, job: JobView) -> None:
-        """All lines of the job's log, and then how it ended: nobody wants to read them in the other order."""
-        with suppress(NotFound):
-            async with aclosing(self.service.read_log(self.run, job.key, follow=True)) as lines:
+    async def _read_log(self, key: JobKey) -> None:
+        try:
+            async with aclosing(self.service.read_log(self.run, key, follow=True)) as lines:
                 async for line in lines:
                     await self._line({"event": "log", **surface.log_json(line.key, _record(line.line))})
-        self._reading.discard(job.key)
-        for now in run_view(self.service.machine, self.run).jobs:
-            if now.key == job.key:
-                await self._tell_change(now)
+        except NotFound:
+            return
+        finally:
+            self._reading.pop(key).set()
 
     async def _tell_change(self, job: JobView) -> None:
+        """A job's end after its last log line: nobody wants to read them in the other order."""
         now = surface.job_json(job, self.service.machine.name_of)
-        if self._told.get(job.key) != now:
-            self._told[job.key] = now
-            await self._line({"event": "job", **now})
+        if self._told.get(job.key) == now:
+            return
+        if job.conclusion and (log := self._reading.get(job.key)) is not None:
+            with trio.move_on_after(_LAST_LINES_S):
+                await log.wait()
+        self._told[job.key] = now
+        await self._line({"event": "job", **now})
 
     async def _line(self, value: surface.Json) -> None:
         async with self._one_line:
