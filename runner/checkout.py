@@ -10,7 +10,7 @@ from pathlib import Path
 from clockmesh.protocol.plan import Remote
 from clockmesh.runner.errors import RunnerError
 from clockmesh.runner.git import Git, GitError, Say
-from clockmesh.runner.snapshot import extract_files, extract_pack, read_meta
+from clockmesh.runner.unpack import extract_files, extract_pack, read_meta
 
 _BRANCH = "refs/heads/"
 

@@ -15,8 +15,7 @@ import stat
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -24,7 +23,8 @@ from typing import BinaryIO
 from clockmesh.protocol.plan import Snapshot
 from clockmesh.runner.errors import RunnerError
 
-_FILES = "files/"
+FILES = "files/"
+"""Where in the tar the changed files are."""
 _IDENTITY = "identity.key"
 """A folder that holds it is a clockmesh home: never part of a snapshot."""
 
@@ -41,18 +41,6 @@ class Made:
     """Its blob is None: whoever stores the file names it."""
     root: Path
     """The folder that was taken; the workflow's path in the plan is relative to it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Meta:
-    """What a snapshot says of itself."""
-
-    sha: str
-    ref: str
-    shallow: bool
-    """The commit has parents, which are not there."""
-    deleted: tuple[str, ...]
-    """Files of the commit that the work tree does not have."""
 
 
 def make_snapshot(start: Path, *, limit: int) -> Made:
@@ -72,95 +60,6 @@ def make_snapshot(start: Path, *, limit: int) -> Made:
         raise
     file.seek(0)
     return Made(file, snapshot, root)
-
-
-def read_meta(blob: Path) -> Meta:
-    """SnapshotError when `blob` is no snapshot."""
-    try:
-        with tarfile.open(blob, "r:") as tar:
-            first = tar.next()
-            source = tar.extractfile(first) if first is not None and first.name == "meta.json" else None
-            fields = json.loads(source.read(64 * 1024 * 1024)) if source is not None else {}
-        return Meta(
-            str(fields["sha"]), str(fields["ref"]), bool(fields["shallow"]), tuple(map(str, fields["deleted"]))
-        )
-    except (OSError, tarfile.TarError, ValueError, KeyError, TypeError) as error:
-        raise SnapshotError(f"the snapshot is damaged: {error}") from error
-
-
-def extract_pack(blob: Path, target: Path) -> None:
-    """Write the snapshot's git pack to the file `target`."""
-    with _opened(blob) as tar:
-        try:
-            source = tar.extractfile("pack")
-        except KeyError:
-            source = None
-        if source is None:
-            raise SnapshotError("the snapshot is damaged: it has no pack")
-        with target.open("wb") as out:
-            shutil.copyfileobj(source, out)
-
-
-def extract_files(blob: Path, target: Path, deleted: Sequence[str] = ()) -> None:
-    """Put the snapshot's files over what is in `target`, and remove `deleted`. SnapshotError for a path that leaves
-    `target` or reaches into `.git`."""
-    for name in deleted:
-        place = _inside(target, name)
-        if place.is_symlink() or place.is_file():
-            place.unlink()
-            _prune(place.parent, target)
-    with _opened(blob) as tar:
-        for member in tar:
-            if member.name.startswith(_FILES):
-                _extract(tar, member, target)
-
-
-def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
-    member = member.replace(name=member.name.removeprefix(_FILES), deep=False)
-    place = _inside(target, member.name)
-    if not (member.isfile() or member.issym()):
-        raise SnapshotError(f"the snapshot holds {member.name!r}, which is no file")
-    for folder in reversed(place.relative_to(target).parents):
-        above = target / folder
-        if above.is_symlink() or (above.exists() and not above.is_dir()):
-            above.unlink()  # in the commit it was a file or a link, in the work tree it is a folder
-    if place.is_dir() and not place.is_symlink():
-        shutil.rmtree(place)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    if place.is_symlink() or place.exists():
-        place.unlink()
-    if member.issym():
-        place.symlink_to(member.linkname)  # a link may point anywhere, as in git; nothing is written through it
-        return
-    source = tar.extractfile(member)
-    with place.open("xb") as out:
-        if source is not None:
-            shutil.copyfileobj(source, out)
-    place.chmod(0o755 if member.mode & stat.S_IXUSR else 0o644)
-
-
-def _inside(target: Path, name: str) -> Path:
-    parts = name.split("/")
-    if not name or any(part in ("", ".", "..") or part.lower() == ".git" for part in parts) or "\0" in name:
-        raise SnapshotError(f"the snapshot names the path {name!r}, which is refused")
-    return target.joinpath(*parts)
-
-
-def _prune(folder: Path, stop: Path) -> None:
-    """Remove folders that became empty, as git does."""
-    while folder != stop and folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
-        folder = folder.parent
-
-
-@contextmanager
-def _opened(blob: Path) -> Iterator[tarfile.TarFile]:
-    """SnapshotError for a tar that is not whole, wherever that shows."""
-    try:
-        with tarfile.open(blob, "r:", encoding="utf-8", errors="surrogateescape") as tar:
-            yield tar
-    except tarfile.TarError as error:
-        raise SnapshotError(f"the snapshot is damaged: {error}") from error
 
 
 def _take_git(root: Path, file: BinaryIO, limit: int) -> Snapshot:
@@ -237,12 +136,12 @@ class _Writer:
         try:
             found = path.lstat()
             if stat.S_ISLNK(found.st_mode):
-                info = tarfile.TarInfo(_FILES + name)
+                info = tarfile.TarInfo(FILES + name)
                 info.type, info.linkname = tarfile.SYMTYPE, os.readlink(path)
                 self._tar.addfile(info)
             elif stat.S_ISREG(found.st_mode):
                 with path.open("rb") as source:
-                    self._add(_FILES + name, found.st_size, source, found.st_mode & 0o111)
+                    self._add(FILES + name, found.st_size, source, found.st_mode & 0o111)
         except FileNotFoundError:
             pass  # removed since it was listed
         except OSError as error:

@@ -13,7 +13,8 @@ import pytest
 from clockmesh.runner.checkout import Options, check_out_snapshot
 from clockmesh.runner.git import Git
 from clockmesh.runner.process import Processes
-from clockmesh.runner.snapshot import SnapshotError, extract_files, make_snapshot
+from clockmesh.runner.snapshot import SnapshotError, make_snapshot
+from clockmesh.runner.unpack import extract_files
 from tests.integration.runner_support import GIT_ENV, git, in_child, repository, write
 
 LIMIT = 1 << 24
