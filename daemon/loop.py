@@ -14,7 +14,6 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 
 import trio
 
@@ -86,6 +85,7 @@ class Loop:
         self._pending = Batch()
         self._writing: Batch | None = None
         self._halted = False
+        self._writer = trio.CapacityLimiter(1)  # its own: a commit must not wait for a thread that reads blobs
         self._filled = trio.Event()
         self._hurried = trio.Event()
         self._wake_at = now() + longest_pause
@@ -189,7 +189,7 @@ class Loop:
         if nodes or batch.facts:
             # Cancelled half way, the thread would go on writing while the store closes: finish the commit.
             with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(partial(self._store.commit, nodes, batch.facts))
+                await trio.to_thread.run_sync(self._store.commit, nodes, batch.facts, limiter=self._writer)
         if own:
             self.durable_seq = own[-1].seq
             self._written.append(self._now())
