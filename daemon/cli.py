@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import import_module
 
 from clockmesh.daemon.cli_arguments import HelpWanted, parse
 from clockmesh.daemon.exits import Exit, Trouble
@@ -56,8 +55,9 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _perform(words: Sequence[str]) -> int:
     asked = parse(words, os.environ)
-    module = import_module(f"clockmesh.daemon.{_WHERE[asked.verb.name]}")
-    status = getattr(module, f"{asked.verb.name}_verb")(asked)
+    file = f"clockmesh.daemon.{_WHERE[asked.verb.name]}"
+    __import__(file)
+    status = getattr(sys.modules[file], f"{asked.verb.name}_verb")(asked)
     assert isinstance(status, int)
     return status
 

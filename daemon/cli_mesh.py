@@ -89,7 +89,7 @@ def status_verb(asked: Asked) -> int:
     if asked.json:
         print_json(told)
         return Exit.OK
-    say(f"peer   {told['peer']}  ({told['id']})")
+    say(f"peer   {told['peer'] or 'no name yet'}  ({told['id']})")
     if told["mesh"] is None:
         say(f"mesh   none yet: {asked.command('init')}, or {asked.command('join LINE')}")
         return Exit.OK

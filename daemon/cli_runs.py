@@ -50,8 +50,9 @@ def show_verb(asked: Asked) -> int:
         print_json(told)
         return Exit.OK
     shown = colour()
-    submitted = f"{_age(told['submitted_at'], ' ago')} by {clean(told['submitted_by'])}"
-    say(f"run        {told['run'][:RUN_DIGITS]}  {coloured(_standing(told), shown)}")
+    submitted = f"{_ago(told['submitted_at'])} by {clean(told['submitted_by'])}"
+    ending = "  (its end was asked for)" if told["cancel_asked"] and not told["conclusion"] else ""
+    say(f"run        {told['run'][:RUN_DIGITS]}  {coloured(_standing(told), shown)}{ending}")
     say(f"workflow   {clean(told['name'])}  ({clean(told['path'])})")
     say(f"submitted  {submitted}, priority {told['priority']:g}, guard {told['guard']}")
     if told["error"]:
@@ -61,7 +62,7 @@ def show_verb(asked: Asked) -> int:
         rows = [_job_row(job) for job in told["jobs"]]
         say(table(("JOB", "STATUS", "PEER", "ATTEMPT", "TIME"), rows, width(), shown))
     for job in told["jobs"]:
-        _say_details(job)
+        _say_details(job, told["error"])
     if not told["conclusion"]:
         say("\nTo see why it is there:  " + asked.command(f"why {told['run'][:RUN_DIGITS]}"))
     return Exit.OK
@@ -143,11 +144,13 @@ def _standing(item: dict[str, Any]) -> str:
     return str(item["conclusion"] or item["status"])
 
 
-def _age(at: str | None, behind: str = "") -> str:
-    if at is None:
-        return "?"
-    told = age(time.time() - moment(at))
-    return told if told == "now" else told + behind
+def _age(at: str | None) -> str:
+    return "?" if at is None else age(time.time() - moment(at))
+
+
+def _ago(at: str | None) -> str:
+    told = _age(at)
+    return "just now" if told in ("now", "?") else f"{told} ago"
 
 
 def _job_row(job: dict[str, Any]) -> tuple[str, ...]:
@@ -161,10 +164,12 @@ def _duration(job: dict[str, Any]) -> str:
     return span(moment(job["finished_at"]) - moment(job["started_at"]))
 
 
-def _say_details(job: dict[str, Any]) -> None:
-    if not job["outputs"] and not job["error"]:
+def _say_details(job: dict[str, Any], said: str) -> None:
+    """The job's outputs, and its error where it was not `said` of the run already."""
+    error = job["error"] if job["error"] != said else ""
+    if not job["outputs"] and not error:
         return
-    say(f"\n{clean(job['key'])}" + (f": {clean(job['error'])}" if job["error"] else ""))
+    say(f"\n{clean(job['key'])}" + (f": {clean(error)}" if error else ""))
     for name, value in job["outputs"].items():
         first, *more = value.split("\n")
         rest = f" … and {count(len(more), 'line')} more" if more else ""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import socket
 
 from clockmesh.daemon.exits import Exit, Trouble
@@ -36,6 +35,8 @@ def quoted(text: str) -> str:
 
 def start_hint(home: str) -> str:
     """The command that starts the daemon of this home."""
+    import shlex
+
     return f"clockmeshd --home {shlex.quote(home)}"
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,11 +111,13 @@ def age(seconds: float) -> str:
 
 
 def moment(iso: str) -> float:
-    """Seconds since the epoch of a time in JSON (`2026-01-02T03:04:05.678Z`)."""
-    from calendar import timegm  # Not `datetime`: its import costs as much as the rest of a short command's.
-
-    whole, _, thousandths = iso.removesuffix("Z").partition(".")
-    return timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) + int(thousandths or "0") / 1000
+    """Seconds since the epoch of a time in JSON (`2026-01-02T03:04:05.678Z`). By hand: `time.strptime` and `datetime`
+    cost a short command a tenth of its time to import."""
+    year, month, day = int(iso[:4]), int(iso[5:7]), int(iso[8:10])
+    months = (month - 3) % 12  # The year begins in March, so that a leap day is its last.
+    years = year - (month < 3)
+    days = years * 365 + years // 4 - years // 100 + years // 400 + (153 * months + 2) // 5 + day - 719_469
+    return days * 86_400 + int(iso[11:13]) * 3600 + int(iso[14:16]) * 60 + float(iso[17:].removesuffix("Z"))
 
 
 def count(number: int, noun: str) -> str:
