@@ -100,5 +100,8 @@ def _why(error: Exception) -> str:
     if isinstance(error, trio.TooSlowError):
         return "no answer in time"
     if isinstance(error, OSError):
-        return error.strerror or str(error)
+        # trio's own says that all addresses of a name failed; why is behind it.
+        cause = error.__cause__
+        first = cause.exceptions[0] if isinstance(cause, ExceptionGroup) else cause or error
+        return (first.strerror if isinstance(first, OSError) else None) or str(error)
     return "something else than this peer answers there"

@@ -37,7 +37,7 @@ def _look(link: Link, timing: Timing, nursery: trio.Nursery) -> None:
         return
     before, link.silent = link.silent, link.silent + timing.tick
     if link.silent >= timing.silence + timing.reprieve:
-        log.info("peer_frozen", peer=peer_text(link.peer), silent_s=round(link.silent))
+        log.warning("peer_frozen", peer=peer_text(link.peer), silent_s=round(link.silent))
         link.abort()
     elif before < timing.silence <= link.silent:
         nursery.start_soon(_ping, link)

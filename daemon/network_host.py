@@ -130,7 +130,7 @@ class Host:
         """Until that connection ends: trio closes its socket when this returns."""
         link = await self._shake_hands(stream)
         if link is not None:
-            await link.muxed.event_shutting_down.wait()
+            await link.pipe.closed.wait()
 
     async def _shake_hands(self, stream: trio.SocketStream) -> Link | None:
         scope = trio.CancelScope()

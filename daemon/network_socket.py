@@ -27,6 +27,8 @@ class Pipe(ReadWriteCloser):
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self.received = 0
+        self.closed = trio.Event()
+        """Set as soon as either end has closed it, or it broke."""
         self.budget: int | None = STRANGER_BYTES
         """Bytes that may come in all; None: no limit."""
         self.held: Callable[[], int] = lambda: 0
@@ -51,7 +53,10 @@ class Pipe(ReadWriteCloser):
         try:
             data = bytes(await self._stream.receive_some(_READ_BYTES))
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            self.closed.set()
             raise ConnectionClosedError(f"connection lost: {error}", transport="tcp") from error
+        if not data:
+            self.closed.set()
         self.received += len(data)
         if self.budget is not None and self.received > self.budget:
             self.abort()
@@ -69,6 +74,7 @@ class Pipe(ReadWriteCloser):
                 raise ConnectionClosedError(f"connection lost: {error}", transport="tcp") from error
 
     async def close(self) -> None:
+        self.closed.set()
         await self._stream.aclose()
 
     def abort(self, *, reset: bool = True) -> None:
@@ -76,6 +82,7 @@ class Pipe(ReadWriteCloser):
 
         With `reset` the other end is told that the connection broke, and what it has not taken is dropped.
         """
+        self.closed.set()
         sock = self._stream.socket
         if sock.fileno() < 0:
             return

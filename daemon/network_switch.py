@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import trio
@@ -38,6 +38,9 @@ from clockmesh.protocol.keys import SigningKey
 _IDENTITY_ED25519 = bytes([0x00, 0x24, 0x08, 0x01, 0x12, 0x20])
 _SOMEWHERE = Multiaddr("/ip4/0.0.0.0/tcp/0")
 """The name of our listener in libp2p's log lines; nothing else uses it."""
+
+_BURIAL = 1.0
+"""Seconds in which Yamux gives up a connection whose socket is closed."""
 
 _pipe: ContextVar[Pipe] = ContextVar("pipe")
 """The TCP connection that this task is upgrading: libp2p has no way to pass it along."""
@@ -70,12 +73,10 @@ class Link:
     """Seconds of our own running time since the last byte; see `network_health`."""
     heard: int = 0
     """`pipe.received` when it was last looked at."""
-    leave_strangers: Callable[[], None] = field(default=lambda: None)
-    """Ends the countdown for strangers."""
 
     @property
     def alive(self) -> bool:
-        return not self.muxed.event_shutting_down.is_set()
+        return not self.pipe.closed.is_set()
 
     def abort(self, *, reset: bool = True) -> None:
         self.pipe.abort(reset=reset)
@@ -146,10 +147,13 @@ class Switch(Swarm):
         return link.conn
 
     async def _watch(self, link: Link) -> None:
-        await link.muxed.event_shutting_down.wait()
-        link.abort(reset=False)
+        await link.pipe.closed.wait()
         self.links.pop(link.muxed, None)
         self._on_unlink(link)
+        with trio.move_on_after(_BURIAL):
+            await link.muxed.event_closed.wait()
+            return
+        _bury(link.muxed)
 
     async def _stream_opened(self, stream: Any) -> None:
         link = self.links.get(stream.muxed_conn)
@@ -180,6 +184,16 @@ class Switch(Swarm):
     async def notify_closed_stream(self, stream: Any) -> None:
         """Nobody listens, and without a resource manager there is nothing to give back."""
         stream._resource_released = True
+
+
+def _bury(muxed: Yamux) -> None:
+    """End a muxer that hangs somewhere else than on its socket: its tasks, and all who wait for its streams."""
+    for stream in muxed.streams.values():
+        stream.closed = stream.reset_received = True
+    for event in muxed.stream_events.values():
+        event.set()
+    if muxed._nursery is not None:
+        muxed._nursery.cancel_scope.cancel()
 
 
 def _upgrader(pair: KeyPair) -> TransportUpgrader:

@@ -7,12 +7,17 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
+import structlog
 import trio
 
 from clockmesh.daemon.network import Network, Timing, free_port
 from clockmesh.protocol.ids import MeshId, PeerId
 from clockmesh.protocol.keys import SigningKey
 from clockmesh.protocol.messages import JoinRefused, JoinRequest, Message, SyncDone
+
+if not structlog.is_configured():
+    # structlog's default shows every local variable of a trace, for which it takes seconds.
+    structlog.configure(processors=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)])
 
 HOST = "127.0.0.1"
 QUICK = Timing(stranger=0.6, handshake=2.0, dial=2.0, redial_first=0.05, redial_most=0.4, first_answer=2.0, request=1.0,
@@ -91,25 +96,28 @@ class Peer:
         self.recorder = Recorder()
         self.network = Network(self.key, self.listen, self.recorder, timing=timing)
         self._scope = trio.CancelScope()
+        self._ended = trio.Event()
 
     @property
     def id(self) -> PeerId:
         return self.key.peer
 
     @property
-    def host(self):  # noqa: ANN201
+    def host(self):
         """The running host, for what only a test looks at."""
         return self.network._host
 
     async def start(self, nursery: trio.Nursery) -> None:
         await nursery.start(self._run)
 
-    async def _run(self, task_status) -> None:  # noqa: ANN001
+    async def _run(self, task_status) -> None:
         with trio.CancelScope() as self._scope:
             await self.network.run(task_status=task_status)
+        self._ended.set()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         self._scope.cancel()
+        await self._ended.wait()
 
     def restarted(self) -> Peer:
         """Another process with the same key and port would be this."""
@@ -126,6 +134,13 @@ def admit(mesh: MeshId, peers: Sequence[Peer]) -> None:
         each.network.set_mesh(mesh, members)
 
 
+async def eventually(true: Callable[[], bool], limit: float = 5.0) -> None:
+    """For what no handler is told."""
+    with trio.fail_after(limit):
+        while not true():  # noqa: ASYNC110
+            await trio.sleep(0.01)
+
+
 async def all_connected(peers: Sequence[Peer], limit: float = 5.0) -> None:
     for each in peers:
         others = {other.id for other in peers if other is not each}
@@ -138,7 +153,7 @@ class _Connected:
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
 
-    def __iter__(self):  # noqa: ANN204
+    def __iter__(self):
         return iter(self._peer.network.connected)
 
 

@@ -19,7 +19,7 @@ from clockmesh.daemon.network_stream import open_channel
 from clockmesh.daemon.network_types import StreamLost
 from clockmesh.protocol.errors import RemoteError
 from clockmesh.protocol.messages import Message, SyncDone, SyncRequest
-from tests.integration.network_support import PATIENT, Peer, all_connected, meshed
+from tests.integration.network_support import Peer, all_connected, eventually, meshed
 
 _JUNK = os.urandom(1024 * 1024)
 
@@ -60,7 +60,8 @@ async def test_ten_megabytes_of_junk_on_a_stream_of_a_member_cost_that_stream(pr
 async def test_junk_before_the_handshake_costs_that_connection() -> None:
     async with meshed(2) as (one, two):
         host = one.host
-        for start in (b"", b"\x13/multistream/1.0.0\n", b"\x13/multistream/1.0.0\n\x07/noise\n", b"GET / HTTP/1.1\r\n\r\n"):
+        hello = b"\x13/multistream/1.0.0\n"
+        for start in (b"", hello, hello + b"\x07/noise\n", b"GET / HTTP/1.1\r\n\r\n"):
             stream = await trio.open_tcp_stream(*one.listen)
             try:
                 await stream.send_all(start)
@@ -88,9 +89,7 @@ async def test_junk_in_the_muxer_of_a_member_costs_that_connection_which_is_dial
             await link.muxed._write_frame(frame)
             await trio.sleep(0.1)
         assert two.host is host
-        with trio.fail_after(5):
-            while not (one.network.connected and two.network.connected):
-                await trio.sleep(0.05)
+        await eventually(lambda: bool(one.network.connected and two.network.connected))
         await trio.sleep(0.5)
         await _still_well(one, two)
 
@@ -153,7 +152,7 @@ async def test_answers_that_fail_are_told_as_unreachable_and_the_next_are_given(
             raise RuntimeError("a bug")
 
         good, two.recorder.answers = two.recorder.answers, fail
-        with pytest.raises(Unreachable):
+        with pytest.raises(Unreachable):  # noqa: PT012
             async with one.network.ask(two.id, SyncRequest({})) as answers:
                 async for _ in answers:
                     pass
@@ -170,11 +169,8 @@ async def test_connection_callbacks_that_fail_do_not_end_the_host() -> None:
         one.recorder.connected = one.recorder.disconnected = fail  # type: ignore[method-assign]
         host = one.host
         one.host.members[two.id].links[-1].abort()
-        with trio.fail_after(5):
-            while one.network.connected:
-                await trio.sleep(0.01)
-            while not one.network.connected:
-                await trio.sleep(0.01)
+        await eventually(lambda: not one.network.connected)
+        await eventually(lambda: bool(one.network.connected))
         assert one.host is host
 
 
