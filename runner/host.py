@@ -122,10 +122,12 @@ class Host:
                 self._selector.register(control, selectors.EVENT_READ, control)
 
     def _done(self) -> bool:
-        if self._jobs.running or (self._link.connected and not self._stopping):
+        if self._jobs.running or ((self._link.connected or self._link.expecting) and not self._stopping):
             self._idle_since = boottime()
             return False
-        return self._stopping or boottime() >= self._idle_since + self._lease
+        if self._stopping:
+            return True
+        return boottime() >= self._idle_since + self._lease and self._link.retire()
 
     def _patience(self) -> float | None:
         """How long to sleep at most."""

@@ -155,6 +155,8 @@ class Jobs:
         ref, job = next((ref, job) for ref, job in self._running.items() if job.control is control)
         try:
             data = control.recv(4096)
+        except BlockingIOError:
+            return
         except ConnectionError:
             data = b""
         job.said += data
@@ -197,6 +199,7 @@ class Jobs:
         write_whole(folder / "spec", msgpack.packb(spec_to_map(spec)), durable=False)
         mark = f"{self._mark}{folder.parent.name}/{folder.name}"
         ours, theirs = socket.socketpair()
+        ours.setblocking(False)  # a keeper that is stuck must not hold up the other jobs
         keeper = os.fork()
         if keeper == 0:
             try:
@@ -268,7 +271,7 @@ def _why(kind: str, number: str) -> str:
 
 
 def _tell(job: _Running, word: bytes) -> None:
-    with suppress(OSError):  # its socket ended: `hear` will notice
+    with suppress(OSError):  # ended: `hear` will notice; or full of the same word
         job.control.send(word)
 
 

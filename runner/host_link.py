@@ -11,6 +11,7 @@ import selectors
 import socket
 import struct
 import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ from clockmesh.runner.host_messages import (
 )
 
 _READ_BYTES = 1 << 18
+_HELLO_S = 5.0
+"""A daemon's hello follows its connection at once; a silent connection keeps no idle host alive for longer."""
 _UNSENT_LIMIT = 64 * 1024 * 1024
 """Of reports that a daemon does not read: then its connection is closed. All results of a full host fit."""
 
@@ -35,6 +38,7 @@ class _Connection:
     socket: socket.socket
     reader: CommandReader = field(default_factory=CommandReader)
     unsent: bytearray = field(default_factory=bytearray)
+    since: float = field(default_factory=time.monotonic)
 
 
 class Link:
@@ -42,16 +46,21 @@ class Link:
 
     def __init__(self, home: Path, selector: selectors.BaseSelector) -> None:
         """Binds `host.sock` (0600); the caller holds the home's host lock, so an old socket file is nobody's."""
+        self._home = home
         self._selector = selector
-        self._listener = _listen(home)
         self._daemon: _Connection | None = None
         self._waiting: set[_Connection] = set()
         self._incarnation = 0
-        selector.register(self._listener, selectors.EVENT_READ, self._listener)
+        self._open()
 
     @property
     def connected(self) -> bool:
         return self._daemon is not None
+
+    @property
+    def expecting(self) -> bool:
+        """A connection has come that may still say hello."""
+        return any(time.monotonic() < waiting.since + _HELLO_S for waiting in self._waiting)
 
     def is_daemons(self, ready: object) -> bool:
         """Whether this is the connection of the daemon that said hello last. To be handled after all others, so that
@@ -75,6 +84,20 @@ class Link:
             self._daemon.unsent += pack_report(report)
             self._flush(self._daemon)
 
+    def retire(self) -> bool:
+        """Stop listening; False, and listening again, when a daemon came in at the last moment."""
+        socket_path(self._home).unlink(missing_ok=True)  # from here on nobody can connect
+        if self._take() is None:
+            return True
+        self._selector.unregister(self._listener)
+        self._listener.close()
+        self._open()
+        return False
+
+    def _open(self) -> None:
+        self._listener = _listen(self._home)
+        self._selector.register(self._listener, selectors.EVENT_READ, self._listener)
+
     def close(self) -> None:
         for connection in [*self._waiting, *([self._daemon] if self._daemon else [])]:
             self._drop(connection)
@@ -83,18 +106,22 @@ class Link:
 
     def _accept(self) -> list[Command]:
         """Take a new connection, and read what it has already sent."""
+        connection = self._take()
+        return [] if connection is None else self._read(connection)
+
+    def _take(self) -> _Connection | None:
         try:
             peer, _ = self._listener.accept()
         except (BlockingIOError, ConnectionError):
-            return []
+            return None
         if _user_of(peer) not in (0, os.getuid()):
             peer.close()
-            return []
+            return None
         peer.setblocking(False)
         connection = _Connection(peer)
         self._waiting.add(connection)
         self._selector.register(peer, selectors.EVENT_READ, peer)
-        return self._read(connection)
+        return connection
 
     def _read(self, connection: _Connection) -> list[Command]:
         try:

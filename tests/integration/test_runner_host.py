@@ -335,6 +335,19 @@ def test_a_host_ends_a_lease_after_its_last_job_when_no_daemon_is_there(home, tm
         assert 0.3 < time.monotonic() - ended < 1.5
 
 
+def test_a_daemon_that_comes_while_the_host_is_about_to_end_is_served(home):
+    with running_host(home) as host:
+        Daemon(home, lease=0.4).close()
+        host.process.send_signal(signal.SIGSTOP)
+        late = Daemon(home, incarnation=2, hello=False)  # in the backlog of a host whose lease runs out meanwhile
+        over = boottime() + 0.6
+        wait_for(lambda: boottime() > over, "the lease runs out")
+        host.process.send_signal(signal.SIGCONT)
+        late.send(messages.Hello(2, 5.0))
+        late.wait(messages.Jobs)
+        assert Daemon(home, incarnation=3).jobs.jobs == (), "it listens again"
+
+
 def test_a_host_that_is_told_to_quit_ends_when_it_is_idle_and_only_then(home, tmp_path):
     with running_host(home) as host:
         daemon = Daemon(home)
