@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import trio
 
+from clockmesh.coordinator.runs import RunState, over
 from clockmesh.coordinator.view import RunView, explain, run_view
 from clockmesh.daemon import surface
 from clockmesh.daemon.control_http import Answer, Lines, Request, Send
@@ -40,24 +41,11 @@ class Call:
 
     @property
     def run(self) -> RunId:
-        """The run that is meant. Trouble for none, or for several."""
-        return find_run(list(self.service.machine.runs), self.run_text)
+        """The run that is meant; see `Service.find_run`."""
+        return self.service.find_run(self.run_text)
 
     def flag(self, name: str) -> bool:
         return self.request.query.get(name, "0") not in ("", "0", "false")
-
-
-def find_run(runs: list[RunId], text: str) -> RunId:
-    """The run whose id begins with `text`: NOT_FOUND for none, USAGE for several or for too few digits to mean one."""
-    wanted = text.lower()
-    found = [run for run in runs if run.hex().startswith(wanted)]
-    if not found:
-        raise Trouble(Exit.NOT_FOUND, "not_found", f"no run {text[:80]}; `clockmesh run list` shows those there are")
-    if len(wanted) < 4:
-        raise Trouble(Exit.USAGE, "ambiguous", f"run {text}: give at least 4 digits of its id")
-    if len(found) > 1:
-        raise Trouble(Exit.USAGE, "ambiguous", f"{len(found)} runs begin with {text}: give more digits")
-    return found[0]
 
 
 async def status(call: Call) -> Answer:
@@ -73,11 +61,10 @@ async def status(call: Call) -> Answer:
 
 
 def _counts(service: Service) -> dict[str, object]:
-    peers = service.peers()
-    views = _views(service)
-    unfinished = sum(view.conclusion is None for view in views)
+    peers, runs = service.peers(), service.machine.runs.values()
     live = sum(peer.live for peer in peers)
-    return {"peers": len(peers), "live": live, "runs": len(views), "unfinished": unfinished}
+    unfinished = sum(not over(run) for run in runs)
+    return {"peers": len(peers), "live": live, "runs": len(runs), "unfinished": unfinished}
 
 
 async def peers(call: Call) -> Answer:
@@ -129,8 +116,8 @@ async def list_(call: Call) -> Answer:
     if not limit.isdigit():
         raise _bad("limit is a whole number")
     machine = call.service.machine
-    views = sorted(_views(call.service), key=lambda view: (view.submitted_ms, view.run), reverse=True)
-    return surface.runs_json(views[: int(limit) or None], machine.name_of, len(views))
+    newest = sorted(machine.runs.values(), key=_age_order, reverse=True)[: int(limit) or None]
+    return surface.runs_json([run_view(machine, run.run) for run in newest], machine.name_of, len(machine.runs))
 
 
 async def show(call: Call) -> Answer:
@@ -206,9 +193,9 @@ def _view(service: Service, run: RunId) -> RunView:
     return run_view(service.machine, run)
 
 
-def _views(service: Service) -> list[RunView]:
-    machine = service.machine
-    return [run_view(machine, run) for run in machine.runs]
+def _age_order(run: RunState) -> tuple[float, RunId]:
+    """Rises with the time of submission; a run whose node is not written yet is the newest."""
+    return run.carrier.wall_ms or math.inf, run.run
 
 
 def _shown(service: Service, run: RunId) -> surface.Json:

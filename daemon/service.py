@@ -189,16 +189,16 @@ class Service:
         await self._in_mesh().cancel(run)
 
     def find_run(self, text: str) -> RunId:
-        """The run whose id begins with these hexadecimal digits (at least 4). NoMesh; UsageError; NotFound for none or
-        several."""
-        text = text.lower()
-        if len(text) < _SHORTEST_PREFIX or len(text) > 64 or set(text) - set("0123456789abcdef"):
-            raise UsageError(f"{text[:80]!r} is no run id: give at least {_SHORTEST_PREFIX} of its hexadecimal digits")
-        found = [run for run in self.machine.runs if run.hex().startswith(text)]
+        """The run whose id begins with these hexadecimal digits. NoMesh; NotFound for none; UsageError for several, or
+        for fewer digits than 4, which mean one by chance."""
+        wanted = text.lower()
+        found = [run for run in self.machine.runs if run.hex().startswith(wanted)]
         if not found:
-            raise NotFound(f"there is no run {text} here; `clockmesh run list` shows all")
+            raise NotFound(f"no run {text[:80]}; `clockmesh run list` shows those there are")
+        if len(wanted) < _SHORTEST_PREFIX:
+            raise UsageError(f"run {text}: give at least {_SHORTEST_PREFIX} digits of its id")
         if len(found) > 1:
-            raise NotFound(f"{len(found)} runs begin with {text}; give more digits")
+            raise UsageError(f"{len(found)} runs begin with {text}; give more digits")
         return found[0]
 
     async def wait_changed(self, run: RunId | None = None) -> None:
