@@ -65,7 +65,7 @@ class HostLink:
         return jobs
 
     def send(self, command: Command) -> None:
-        """Queue a command; it never waits. What is queued for a host that dies is dropped: its jobs are lost."""
+        """Queue a command; it never waits. What a host that dies has not been sent goes to the next one."""
         if isinstance(command, Start):
             self._handed.add(command.spec.ref)
         elif isinstance(command, Forget):
@@ -78,11 +78,13 @@ class HostLink:
         while True:
             await self._carry()
             log.warning("host_lost", jobs=len(self._handed))
-            self._queue.clear()
             jobs = await self._greet()
-            there = {job.ref for job in jobs.jobs}
-            for ref in sorted(self._handed - there):
+            for ref in sorted(self._handed - {job.ref for job in jobs.jobs} - self._unsent()):
                 self._report(Ended(ref, None, "the runner host went away"))
+
+    def _unsent(self) -> set[AttemptRef]:
+        """What is still to be handed to the host that answers now: reported as lost, it would run all the same."""
+        return {command.spec.ref for command in self._queue if isinstance(command, Start)}
 
     # ---- one connection ----
 

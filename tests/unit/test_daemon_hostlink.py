@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from clockmesh.daemon.errors import HostError
 from clockmesh.daemon.home import Home
@@ -121,6 +122,22 @@ async def test_what_a_dead_host_had_is_reported_once_its_successor_answers(tmp_p
             while not reports:  # noqa: ASYNC110
                 await trio.sleep(0.005)
         assert [(report.ref, report.result) for report in reports if isinstance(report, Ended)] == [(NEW, None)]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_start_that_no_host_was_sent_goes_to_the_next_host_and_is_not_called_lost(tmp_path: Path) -> None:
+    async with linked(tmp_path, KnownJob(KNOWN, 50.0, False)) as (host, link, reports), trio.open_nursery() as nursery:
+        await link.connect()
+        nursery.start_soon(link.run)
+        await trio.testing.wait_all_tasks_blocked()
+        await host.streams[-1].aclose()
+        host.jobs = ()
+        while link._stream is not None:  # noqa: ASYNC110
+            await trio.lowlevel.checkpoint()
+        link.send(start(NEW))
+        await host.heard(3)
+        assert host.told[1:] == [Hello(3, 15.0), start(NEW)]
+        assert [report.ref for report in reports if isinstance(report, Ended)] == [KNOWN]
         nursery.cancel_scope.cancel()
 
 
