@@ -132,7 +132,7 @@ async def test_a_start_that_no_host_was_sent_goes_to_the_next_host_and_is_not_ca
         await trio.testing.wait_all_tasks_blocked()
         await host.streams[-1].aclose()
         host.jobs = ()
-        while link._stream is not None:  # noqa: ASYNC110
+        while link._stream is not None:
             await trio.lowlevel.checkpoint()
         link.send(start(NEW))
         await host.heard(3)
