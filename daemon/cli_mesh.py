@@ -30,7 +30,7 @@ def init_verb(asked: Asked) -> int:
         return Exit.OK
     say(f"{told['peer']} founded mesh {told['mesh'][:12]}.")
     _tell_next(asked, running)
-    say(f"To let another machine join, type here:  {asked.command('invite')}")
+    say(f"To invite a machine:  {asked.command('invite')}")
     return Exit.OK
 
 
@@ -43,7 +43,7 @@ def join_verb(asked: Asked) -> int:
         return Exit.OK
     say(f"{told['peer']} joined mesh {told['mesh'][:12]}.")
     _tell_next(asked, running)
-    say(f"To see who is there:   {asked.command('peer list')}")
+    say(f"To see who is there:  {asked.command('peer list')}")
     return Exit.OK
 
 
@@ -76,7 +76,7 @@ def peers_verb(asked: Asked) -> int:
     ]
     heads = ("PEER", "STATE", "SLOTS", "LABELS", "ID")
     shown = 5 if _room_for_ids(rows) else 4
-    say(table(heads[:shown], [row[:shown] for row in rows], width(), colour()))
+    say(table(heads[:shown], [row[:shown] for row in rows], width(), colour(), (0, 3)))
     return Exit.OK
 
 
@@ -131,4 +131,4 @@ def _through_daemon_or_alone(asked: Asked, verb: str, body: dict[str, Any]) -> t
 
 def _tell_next(asked: Asked, running: bool) -> None:
     if not running:
-        say(f"To start its daemon:   {start_hint(asked.home)}")
+        say(f"To start its daemon:  {start_hint(asked.home)}")

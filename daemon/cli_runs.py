@@ -38,7 +38,7 @@ def list_verb(asked: Asked) -> int:
         (run["run"][:RUN_DIGITS], run["name"], _standing(run), _age(run["submitted_at"]), " ".join(run["peers"]))
         for run in runs
     ]
-    say(table(("RUN", "NAME", "STATUS", "AGE", "PEERS"), rows, width(), colour()))
+    say(table(("RUN", "NAME", "STATUS", "AGE", "PEERS"), rows, width(), colour(), (1, 4)))
     if older := told["total"] - len(runs):
         say(f"and {older} older; --limit 0 shows all")
     return Exit.OK
@@ -60,7 +60,7 @@ def show_verb(asked: Asked) -> int:
     if told["jobs"]:
         say("")
         rows = [_job_row(job) for job in told["jobs"]]
-        say(table(("JOB", "STATUS", "PEER", "ATTEMPT", "TIME"), rows, width(), shown))
+        say(table(("JOB", "STATUS", "PEER", "ATTEMPT", "TIME"), rows, width(), shown, (0, 2)))
     for job in told["jobs"]:
         _say_details(job, told["error"])
     if not told["conclusion"]:
@@ -167,6 +167,8 @@ def _duration(job: dict[str, Any]) -> str:
 def _say_details(job: dict[str, Any], said: str) -> None:
     """The job's outputs, and its error where it was not `said` of the run already."""
     error = job["error"] if job["error"] != said else ""
+    if job["duplicates"]:
+        say(f"\n{clean(job['key'])} ran to its end {count(job['duplicates'], 'more time')}, with another result")
     if not job["outputs"] and not error:
         return
     say(f"\n{clean(job['key'])}" + (f": {clean(error)}" if error else ""))

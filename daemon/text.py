@@ -67,13 +67,17 @@ def coloured(word: str, colour: bool) -> str:
     return f"\x1b[{code}m{word}\x1b[0m" if colour and code else word
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int, colour: bool = False) -> str:
-    """Columns that line up within `width`: the widest give way first, what does not fit ends in `…`; the cells of
-    known words are coloured. No cell is cut below its column's head, so a very narrow terminal may still wrap."""
+def table(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], width: int, colour: bool = False, give: Sequence[int] = ()
+) -> str:
+    """Columns that line up within `width`: of those in `give` (default: all) the widest give way first, what does not
+    fit ends in `…`; the cells of known words are coloured. No cell is cut below its column's head, so on a very narrow
+    terminal lines may still wrap."""
+    give = give or range(len(heads))
     cleaned = [[clean(cell) for cell in row] for row in rows]
     widths = [max(len(row[place]) for row in [list(heads), *cleaned]) for place in range(len(heads))]
     while sum(widths) + 2 * (len(widths) - 1) > width:
-        place = max(range(len(widths)), key=lambda at: widths[at] - len(heads[at]))
+        place = max(give, key=lambda at: widths[at] - len(heads[at]))
         if widths[place] <= len(heads[place]):
             break
         widths[place] -= 1
@@ -90,9 +94,11 @@ def _cell(text: str, size: int, colour: bool) -> str:
 
 
 def span(seconds: float) -> str:
-    """A length of time in at most two units: `0.4 s`, `12 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`."""
+    """A length of time in at most two units: `0.04 s`, `1.4 s`, `12 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`."""
+    if seconds < 0.995:
+        return f"{max(seconds, 0.0):.2f} s"
     if seconds < 9.95:
-        return f"{max(seconds, 0.0):.1f} s"
+        return f"{seconds:.1f} s"
     whole = round(seconds)
     for unit, size, below, part in (("d", 86_400, "h", 3_600), ("h", 3_600, "min", 60), ("min", 60, "s", 1)):
         if whole >= size:

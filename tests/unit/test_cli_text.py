@@ -33,6 +33,11 @@ def test_the_widest_column_gives_way_until_the_table_fits() -> None:
     assert text.splitlines() == ["RUN   NAME                       STATUS", f"1234  {'x' * 24}…  success"]
 
 
+def test_a_column_that_must_stay_whole_does() -> None:
+    text = table(HEADS, [("1234567890", "x" * 40, "success")], 30, give=(1,))
+    assert text.splitlines()[1] == f"1234567890  {'x' * 8}…  success"
+
+
 @given(st.lists(st.tuples(*[st.text(max_size=60)] * 3), max_size=5), st.integers(20, 120))
 def test_a_table_fits_the_terminal_whatever_is_in_it(rows: list[tuple[str, ...]], width: int) -> None:
     lines = table(HEADS, rows, width).split("\n")
@@ -71,7 +76,7 @@ def test_colour_is_for_terminals_that_want_it() -> None:
 @pytest.mark.parametrize(
     ("seconds", "told"),
     [
-        (-1, "0.0 s"), (0.04, "0.0 s"), (1.26, "1.3 s"), (12.4, "12 s"), (60, "1 min"), (185, "3 min 5 s"),
+        (-1, "0.00 s"), (0.044, "0.04 s"), (1.26, "1.3 s"), (12.4, "12 s"), (60, "1 min"), (185, "3 min 5 s"),
         (7200, "2 h"), (7800, "2 h 10 min"), (86_400 * 3 + 4 * 3600, "3 d 4 h"),
     ],
 )
