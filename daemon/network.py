@@ -7,6 +7,7 @@
     network_gossip     nodes, over libp2p's GossipSub
     network_serve      what others ask here; network_ask: what is asked of others
     network_health     frozen peers
+    network_lean       how libp2p is imported; network_quiet: how it is kept from talking
     network_stream     frames on a stream; network_socket: the TCP connection below
 """
 
@@ -19,6 +20,9 @@ from typing import Any
 import structlog
 import trio
 
+import clockmesh.daemon.network_lean  # noqa: F401
+
+# isort: split
 from clockmesh.daemon.network_address import announced, free_port, listening_socket
 from clockmesh.daemon.network_ask import asking, joining
 from clockmesh.daemon.network_host import Host, open_host
@@ -85,7 +89,7 @@ class Network:
                     await self._run_host(listener, task_status)
                 except Exception as error:
                     # The border to libp2p: whatever ended its host, this peer must stay in the mesh.
-                    log.error("host_failed", exc_info=error)
+                    log.error("network_failed", exc_info=error)
                 task_status = trio.TASK_STATUS_IGNORED
                 lasted = trio.current_time() - begun
                 pause = self._timing.rebuild_first if lasted > 60 else min(pause * 2, self._timing.rebuild_most)

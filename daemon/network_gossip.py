@@ -41,6 +41,7 @@ MESHSUB = "/meshsub/1.1.0"
 
 _RPC_BYTES = 1024 * 1024
 """One RPC; an answer to IWANT may carry several messages."""
+_PACKET_BYTES = 32 * 1024
 _QUEUE_RPCS = 1024
 _QUEUE_BYTES = 8 * 1024 * 1024
 """What waits for one slow peer at most; sync gives it the rest."""
@@ -238,11 +239,7 @@ class Hub:
         try:
             await self._greet(peer_id)
             while True:
-                rpc = await queue.pop()
-                if rpc is None:
-                    return
-                data = rpc.SerializeToString()
-                await channel.write(encode_uvarint(len(data)) + data)
+                await channel.write(await _next_bytes(queue))
         finally:
             if self.peers.get(peer_id) is channel:
                 del self.peers[peer_id]
@@ -324,6 +321,18 @@ class Hub:
         self.seen_messages.add(mid)
         if await self._deliver(peer, message.data):
             await self.router.publish(peer_id, rpc_pb2.Message(data=message.data, topicIDs=message.topicIDs))
+
+
+async def _next_bytes(queue: Queue) -> bytes:
+    """What waits, as many RPCs as fit one encrypted packet."""
+    data = bytearray()
+    while not data or (len(queue) and len(data) < _PACKET_BYTES):
+        rpc = await queue.pop()
+        if rpc is None:
+            raise StreamLost("nothing more will be sent")
+        part = rpc.SerializeToString()
+        data += encode_uvarint(len(part)) + part
+    return bytes(data)
 
 
 def _decoded(frame: bytes) -> rpc_pb2.RPC:

@@ -144,7 +144,7 @@ class Host:
             log.debug("handshake_failed", why=str(error) or type(error).__name__)
         except Exception as error:
             # libp2p's handshake meets a stranger's bytes here: junk costs that connection, not the host.
-            log.debug("handshake_broken", why=repr(error))
+            log.debug("handshake_failed", why=repr(error))
         finally:
             self._handshakes.remove(scope)
         return None
