@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 import trio
@@ -25,6 +26,7 @@ from clockmesh.runner.host_messages import (
     Forget,
     Hello,
     Jobs,
+    QuitIfIdle,
     Report,
     ReportReader,
     Start,
@@ -37,6 +39,7 @@ _START_SECONDS = 15.0
 """A host that does not answer within this after its start never will."""
 _RETRY_SECONDS = 0.02
 """While a host starts: its socket appears at once or not at all, and a submitted job may be waiting."""
+_LEAVE_SECONDS = 0.5
 _GREET_PAUSES = (0.1, 0.3, 1.0)
 _RECEIVE_BYTES = 65_536
 
@@ -55,6 +58,8 @@ class HostLink:
         self._early: list[Report] = []
         self._queue: deque[Command] = deque()
         self._queued = trio.Event()
+        self._halfway = False
+        """A command was cut off while it was sent: nothing may follow it."""
         self._handed: set[AttemptRef] = set()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -86,6 +91,18 @@ class HostLink:
         """What is still to be handed to the host that answers now: reported as lost, it would run all the same."""
         return {command.spec.ref for command in self._queue if isinstance(command, Start)}
 
+    async def leave(self) -> None:
+        """After `run`: part in order, so that a host without jobs ends at once. Never waits long."""
+        stream, self._stream = self._stream, None
+        if stream is None:
+            return
+        with trio.move_on_after(_LEAVE_SECONDS) as scope:
+            scope.shield = True
+            if not self._halfway:
+                with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                    await stream.send_all(pack_command(QuitIfIdle()))
+        await trio.aclose_forcefully(stream)
+
     # ---- one connection ----
 
     async def _carry(self) -> None:
@@ -104,7 +121,9 @@ class HostLink:
         try:
             while True:
                 while self._queue:
+                    self._halfway = True
                     await stream.send_all(pack_command(self._queue.popleft()))
+                    self._halfway = False
                 self._queued = trio.Event()
                 await self._queued.wait()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -157,6 +176,7 @@ class HostLink:
         if not isinstance(jobs, Jobs):
             raise HostError(f"the runner host of {self._home.path} is of another version; stop it")
         self._stream = stream
+        self._halfway = False
         log.info("host_connected", jobs=len(jobs.jobs))
         return jobs
 

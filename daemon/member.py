@@ -42,6 +42,7 @@ from clockmesh.protocol.events import MeshFounded, PeerAdmitted, PeerDescribed
 from clockmesh.protocol.ids import BlobHash, JobKey, MeshId, PeerId, RunId
 from clockmesh.protocol.limits import MAX_ADDRESSES
 from clockmesh.protocol.node import Node
+from clockmesh.runner.host_messages import Jobs
 from clockmesh.runner.spec import job_dir
 
 log = structlog.get_logger()
@@ -104,6 +105,12 @@ class Member:
         incarnation = self._setup.store.next_incarnation()
         host = HostLink(self.home, incarnation, self._timing.lease, self.performer.reported)
         jobs = await host.connect()
+        try:
+            await self._live(host, jobs, incarnation, task_status)
+        finally:
+            await host.leave()
+
+    async def _live(self, host: HostLink, jobs: Jobs, incarnation: int, task_status: Any) -> None:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             known = self.performer.attach(host, nursery, jobs.jobs)
