@@ -36,6 +36,7 @@ _WHERE = {
 
 def main(words: Sequence[str] | None = None) -> int:
     """The exit status of the command; never raises."""
+    _print_anything()
     try:
         status = _perform(sys.argv[1:] if words is None else words)
         sys.stdout.flush()
@@ -51,6 +52,13 @@ def main(words: Sequence[str] | None = None) -> int:
     except Exception as error:  # The last border: a defect of ours ends in one line and a status too.
         return _defect(error)
     return status
+
+
+def _print_anything() -> None:
+    """What the terminal's encoding lacks becomes a question mark, not an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="replace")
 
 
 def _perform(words: Sequence[str]) -> int:

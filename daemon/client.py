@@ -97,9 +97,7 @@ class Client:
                 raise Trouble(Exit.UNREACHABLE, "connection_lost", f"the daemon of {self.home}: {error}") from None
         if answer.status != 200:
             raise _trouble(content)
-        value = json.loads(content)
-        assert isinstance(value, dict)
-        return value
+        return _object_in(content)
 
     def _connected(self, timeout: float | None) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -127,15 +125,18 @@ class Client:
         return Trouble(Exit.UNREACHABLE, "silent", f"the daemon of {self.home} does not answer; is it stopped?")
 
     def _answer(self, reader: BufferedReader) -> _Answer:
-        status_line = reader.readline(_LONGEST_LINE).split(None, 2)
-        if len(status_line) < 2 or not status_line[1].isdigit():
-            raise self._lost()
-        headers = {}
-        while (line := reader.readline(_LONGEST_LINE)) not in (b"\r\n", b"\n"):
-            if not line:
+        try:
+            status_line = reader.readline(_LONGEST_LINE).split(None, 2)
+            if len(status_line) < 2 or not status_line[1].isdigit():
                 raise self._lost()
-            name, _, value = line.partition(b":")
-            headers[name.strip().lower()] = value.strip()
+            headers = {}
+            while (line := reader.readline(_LONGEST_LINE)) not in (b"\r\n", b"\n"):
+                if not line:
+                    raise self._lost()
+                name, _, value = line.partition(b":")
+                headers[name.strip().lower()] = value.strip()
+        except ConnectionError:
+            raise self._lost() from None
         return _Answer(int(status_line[1]), headers, reader, self._lost())
 
     def _lost(self) -> Trouble:
@@ -155,9 +156,9 @@ class _Answer:
     def whole(self) -> bytes:
         if self._headers.get(b"transfer-encoding", b"").lower() == b"chunked":
             return b"".join(self._chunks())
-        size = int(self._headers.get(b"content-length", b"0"))
-        content = self._reader.read(size)
-        if len(content) < size:
+        length = self._headers.get(b"content-length", b"0")
+        content = self._reader.read(int(length)) if length.isdigit() else b""
+        if str(len(content)).encode() != length:
             raise self._lost
         return content
 
@@ -207,6 +208,16 @@ def _encoded(head: list[str]) -> bytes:
     return ("\r\n".join(head) + "\r\n\r\n").encode("ascii")
 
 
+def _object_in(content: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(content)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise _not_understood(content)
+    return value
+
+
 def _trouble(content: bytes) -> Trouble:
     """The daemon's error object as the exception it stands for."""
     try:
@@ -214,4 +225,8 @@ def _trouble(content: bytes) -> Trouble:
         place = {name: error[name] for name in ("file", "line", "column") if name in error}
         return Trouble(Exit(error["exit"]), str(error["code"]), str(error["message"]), place)
     except (ValueError, KeyError, TypeError):
-        return Trouble(Exit.INTERNAL, "bad_answer", f"the daemon's answer is not understood: {content[:200]!r}")
+        return _not_understood(content)
+
+
+def _not_understood(content: bytes) -> Trouble:
+    return Trouble(Exit.INTERNAL, "bad_answer", f"the daemon's answer is not understood: {content[:200]!r}")

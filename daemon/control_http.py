@@ -79,6 +79,11 @@ Answer = Mapping[str, object] | Lines
 """A JSON object, or lines of them."""
 
 
+def json_line(value: Mapping[str, object]) -> bytes:
+    """One line of JSON. Half of a surrogate pair, which only a stranger's text can hold, becomes a question mark."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode(errors="replace") + b"\n"
+
+
 class Http:
     """The server's side of one connection."""
 
@@ -111,7 +116,7 @@ class Http:
         return self._h11.our_state in (h11.IDLE, h11.SEND_RESPONSE)
 
     async def send_json(self, status: int, value: Mapping[str, object]) -> None:
-        content = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+        content = json_line(value)
         headers = [("content-type", "application/json"), ("content-length", str(len(content)))]
         head = self._h11.send(h11.Response(status_code=status, headers=[*headers, *self._closing()]))
         body = self._h11.send(h11.Data(data=content))
@@ -130,7 +135,7 @@ class Http:
 
     async def send_last_line(self, value: Mapping[str, object]) -> None:
         """End a stream that failed midway: its status is sent already, so the error is its last line."""
-        await self._send_part(json.dumps(value, separators=(",", ":")).encode() + b"\n")
+        await self._send_part(json_line(value))
         await self._write(self._h11.send(h11.EndOfMessage()) or b"")
 
     async def unless_gone(self, work: Callable[[], Awaitable[_T]]) -> _T:

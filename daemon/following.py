@@ -7,7 +7,6 @@ and nothing else.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -15,11 +14,10 @@ import trio
 
 from clockmesh.coordinator.view import JobView, run_view
 from clockmesh.daemon import surface
+from clockmesh.daemon.control_http import Send, json_line
 from clockmesh.daemon.errors import NotFound
 from clockmesh.daemon.service import Service
 from clockmesh.protocol.ids import JobKey, RunId
-
-Send = Callable[[bytes], Awaitable[None]]
 
 _LAST_LINES_S = 5.0
 """After a job's end its last log lines may still be on their way from the peer that ran it."""
@@ -30,7 +28,7 @@ async def log_lines(service: Service, run: RunId, key: JobKey | None, follow: bo
     ended."""
     async with aclosing(service.read_log(run, key, follow=follow)) as lines:
         async for line in lines:
-            await send(_as_line(surface.log_json(line.key, _record(line.line))))
+            await send(json_line(surface.log_json(line.key, _record(line.line))))
 
 
 async def follow(service: Service, run: RunId, logs: bool, send: Send) -> None:
@@ -100,11 +98,7 @@ class _Teller:
 
     async def _line(self, value: surface.Json) -> None:
         async with self._one_line:
-            await self.send(_as_line(value))
-
-
-def _as_line(value: surface.Json) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+            await self.send(json_line(value))
 
 
 def _record(line: bytes) -> dict[str, object]:

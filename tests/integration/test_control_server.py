@@ -99,6 +99,8 @@ async def _dispatch(probe: Probe, request: Request) -> Answer:
             return Lines(silent)
         case "/broken":
             return Lines(broken)
+        case "/surrogate":
+            return {"text": "half \ud800 of a pair"}
         case "/defect":
             raise ZeroDivisionError("secret details")
         case "/wait":
@@ -190,6 +192,11 @@ def test_a_defect_is_one_requests_error_and_tells_no_secret(home: Path) -> None:
             Client(home).get("/defect")
         assert Client(home).get("/echo")["v"] == 1
     assert (caught.value.exit, "secret" in caught.value.message) == (Exit.INTERNAL, False)
+
+
+def test_half_a_surrogate_pair_breaks_nothing(home: Path) -> None:
+    with served(home):
+        assert Client(home).get("/surrogate") == {"text": "half ? of a pair"}
 
 
 def test_one_connection_serves_request_after_request(home: Path) -> None:
@@ -348,3 +355,33 @@ def _as_nobody(home: Path) -> tuple[int, str]:
         exit_, code = json.loads(told.read() or b"[0, null]")
     os.waitpid(child, 0)
     return exit_, code
+
+
+@pytest.mark.parametrize(
+    ("answer", "exit_", "code"),
+    [
+        (b"", Exit.UNREACHABLE, "connection_lost"),
+        (b"HTTP/1.1 200 OK\r\ncontent-le", Exit.UNREACHABLE, "connection_lost"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{}", Exit.UNREACHABLE, "connection_lost"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n{}", Exit.UNREACHABLE, "connection_lost"),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n9\r\n{}", Exit.UNREACHABLE, "connection_lost"),
+        (b"SSH-2.0-whatever\r\n", Exit.UNREACHABLE, "connection_lost"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]", Exit.INTERNAL, "bad_answer"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{a", Exit.INTERNAL, "bad_answer"),
+        (b"HTTP/1.1 500 Oh\r\ncontent-length: 2\r\n\r\n{}", Exit.INTERNAL, "bad_answer"),
+    ],
+)
+def test_whatever_answers_a_client_gets_one_kind_of_error(home: Path, answer: bytes, exit_: Exit, code: str) -> None:
+    def once() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(answer)
+
+    with control_server.bind(str(home)) as listener:
+        thread = threading.Thread(target=once)
+        thread.start()
+        with pytest.raises(Trouble) as caught:
+            Client(home).post("/echo")
+        thread.join(5)
+    assert (caught.value.exit, caught.value.code) == (exit_, code)
