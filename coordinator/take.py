@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 RANK_DELAY = 0.5
 """Seconds that a peer leaves to each nearer one: ten times what two message rounds take on a healthy mesh."""
 
+LEASE_RANK_DELAY = 2.0
+"""The same under a lease, where a claim is a start and two that cross on a slow link are two starts."""
+
 PATIENCE = 5.0
 """Seconds after which a job that nearer peers did not take counts as one's own."""
 
@@ -48,8 +51,10 @@ class Sight:
     attempt: int = 0
     since: float = 0.0
     """When that attempt became claimable here."""
-    result_at: float | None = None
-    """When a result of it was first seen that is not final yet."""
+    results: int = 0
+    """Valid results of it that are not final yet."""
+    result_at: float = 0.0
+    """When the last of them was first seen."""
     order: list[Ranked] = field(default_factory=list)
     members: int = -1
     """The version of the members that `order` was made of."""
@@ -95,7 +100,8 @@ def consider(machine: Machine, job: JobState, now: float) -> float | None:
         return blocked
     if sight.attempt != attempt:
         sight.attempt, sight.since, sight.members = attempt, now, -1
-    at = sight.since + _backoff(machine, job, attempt) + RANK_DELAY * len(_nearer(machine, job, sight, now))
+    delay = RANK_DELAY if job.electorate.guard is Guard.QUORUM else LEASE_RANK_DELAY
+    at = sight.since + _backoff(machine, job, attempt) + delay * len(_nearer(machine, job, sight, now))
     if at > now:
         machine.offers.withdraw(job.ref)
         return min(at, now + RANK_DELAY)
@@ -130,8 +136,10 @@ def _blocked_until(machine: Machine, job: JobState, attempt: int, sight: Sight, 
         if not leases.silent(known, job, number, claimant, now, lease):
             seen = known.seen_at.get((job.attempt(number), claimant), now)
             times.append(seen + lease / 2)
-    if any(True for _ in jobs.valid_proposals(job)):
-        sight.result_at = now if sight.result_at is None else sight.result_at
+    results = sum(1 for _ in jobs.valid_proposals(job))
+    if results != sight.results:
+        sight.results, sight.result_at = results, now
+    if results:
         times.append(sight.result_at + lease / 2)
     return max(times)
 
