@@ -242,5 +242,10 @@ class Daemon:
             return False
         return True
 
+    @property
+    def at_rest(self) -> bool:
+        """Nothing decided waits for its commit."""
+        return self.started and self.committing is None and not self._events
+
     def knows(self, run: RunId) -> bool:
         return run in self.machine.runs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from clockmesh.coordinator.inputs import NodeAdded
@@ -79,6 +80,8 @@ class Mesh:
             self.faults.end()
             self.settle()
             self.check_end()
+            if not self.scenario.faults:
+                self._check_no_duplicates()
         except Violation as found:
             violation = found
         except Exception:  # whatever breaks is a finding, and needs its seed and its trace
@@ -98,12 +101,16 @@ class Mesh:
     def settle(self) -> None:
         """Health lasts until everything is done, and a while longer."""
         healed = self.world.now
-        while not self._done():
+        self._wait_for(self._done, healed)
+        self.world.run_until(self.world.now + AFTERMATH)
+        self._wait_for(self._done, healed)
+
+    def _wait_for(self, condition: Callable[[], bool], healed: float) -> None:
+        while not condition():
             if self.world.now >= healed + PATIENCE:
                 raise Violation("stuck", self._unfinished())
             self.world.run_until(self.world.now + MOMENT)
             self.oracle.check_overlaps_end(healed)
-        self.world.run_until(self.world.now + AFTERMATH)
 
     @property
     def living(self) -> list[Peer]:
@@ -113,8 +120,10 @@ class Mesh:
         return self._agreed() and self.workload.all_accepted() and not self._open_jobs()
 
     def _agreed(self) -> bool:
-        clocks = [peer.daemon.clock.vector_digest() for peer in self.living if peer.daemon is not None]
-        return len(clocks) == len(self.living) and len(set(clocks)) == 1
+        """All have the same nodes, and nobody is about to write one."""
+        daemons = [peer.daemon for peer in self.living if peer.daemon is not None and peer.daemon.at_rest]
+        clocks = {daemon.clock.vector_digest() for daemon in daemons}
+        return len(daemons) == len(self.living) and len(clocks) == 1
 
     def _open_jobs(self) -> list[tuple[Peer, JobRef]]:
         return [
@@ -139,8 +148,6 @@ class Mesh:
         self._check_nothing_lost()
         self._check_views()
         self._check_finals()
-        if not self.scenario.faults:
-            self._check_no_duplicates()
         if self.seed % 5 == 0:
             self._check_orders()
 
@@ -162,7 +169,7 @@ class Mesh:
     def _check_finals(self) -> None:
         """What they show is what the nodes say that the living have: a result that only a dead peer had is gone."""
         daemon = self.living[0].daemon
-        judge = Oracle(self.world, self.scenario, self.workload)
+        judge = Oracle(World(0), self.scenario, self.workload)
         for node in daemon.clock:
             judge.written(self.living[0], node)
         for run in daemon.machine.runs.values():

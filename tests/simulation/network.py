@@ -26,6 +26,8 @@ class Network:
         self.loss = scenario.loss
         self.delayed = scenario.delayed
         """Share of messages that take up to 1.5 L."""
+        self.slowest = 0.3 if scenario.faults else 0.1
+        """Seconds that other messages take at most."""
         self.links: dict[tuple[int, int], int] = {}
 
     def connect(self, peers: Sequence[Peer]) -> None:
@@ -39,7 +41,7 @@ class Network:
             return
         rng = self.world.rng
         long = self.world.chance(self.delayed)
-        self.world.after(rng.uniform(0.1, 1.5) * LEASE if long else rng.uniform(0.01, 0.3), arrive, *args)
+        self.world.after(rng.uniform(0.1, 1.5) * LEASE if long else rng.uniform(0.01, self.slowest), arrive, *args)
 
     def set(self, links: dict[tuple[int, int], int]) -> None:
         """Change these links, and say so."""

@@ -106,7 +106,7 @@ class Oracle:
             return
         if len({result for _, result in finals}) > 1:
             raise Violation("two_finals", f"{self.job_name(job)} has {self._final_names(finals)}")
-        for runner in self._awake(job):
+        for runner in self.running(job):
             raise Violation("runs_after_final", self._runner_name(runner))
 
     def standing(self, job: JobRef) -> FinalKey | None:
@@ -140,18 +140,19 @@ class Oracle:
                 if self._quorum_guard and self.finals.get(job):
                     raise Violation("runs_after_final", f"{peer.letter} wakes with {self.job_name(job)}")
 
-    def _awake(self, job: JobRef) -> list[Runner]:
+    def running(self, job: JobRef) -> list[Runner]:
+        """Who runs it now; a job whose machine is frozen does not run."""
         return [runner for runner in self._running.get(job, {}).values() if runner.peer.suspended_at is None]
 
     def _check_overlap(self, job: JobRef) -> None:
-        runners = self._awake(job)
+        runners = self.running(job)
         if len(runners) > 1 and self._quorum_guard:
             raise Violation("overlap", " and ".join(map(self._runner_name, runners)))
 
     def check_overlaps_end(self, since: float) -> None:
         """Rule 10: where peers hear one another, of two holders one stops."""
         for job in self._running:
-            runners = self._awake(job)
+            runners = self.running(job)
             begun = max([since, *sorted(runner.since for runner in runners)[1:2]])
             if len(runners) > 1 and self._world.now - begun > OVERLAP_ENDS:
                 raise Violation("overlap_stays", " and ".join(map(self._runner_name, runners)))

@@ -22,6 +22,14 @@ def shown(machine: Machine) -> dict[str, object]:
 def difference(one: dict[str, object], other: dict[str, object]) -> str | None:
     """The name and both values of something that differs; None if nothing does."""
     for name in sorted(one.keys() | other.keys()):
-        if one.get(name) != other.get(name):
-            return f"{name}: {one.get(name)} against {other.get(name)}"
+        ours, theirs = one.get(name), other.get(name)
+        if ours != theirs:
+            return f"{name}: {_beyond(ours, theirs)} against {_beyond(theirs, ours)}"
     return None
+
+
+def _beyond(value: object, other: object) -> object:
+    """Of a table only what the other one does not say too."""
+    if isinstance(value, dict) and isinstance(other, dict):
+        return {key: entry for key, entry in value.items() if other.get(key) != entry}
+    return value

@@ -74,6 +74,10 @@ class Workload:
         """By the token they were last asked with; none is missing here once it was accepted."""
         self._results = count(1)
         self.wanted = 0
+        self.lasting: float | None = None
+        """Seconds that every job takes, where a test says so."""
+        self.fails: bool | None = None
+        """Whether every job fails, where a test says so."""
 
     def begin(self, peers: Sequence[Peer]) -> None:
         self._peers = peers
@@ -158,12 +162,17 @@ class Workload:
         wanted = machine.runs[ref.run].planned[ref.key].needs
         if any(needs[job_id].result != Conclusion.SUCCESS for job_id in wanted):
             return Work(0.0, Result(Conclusion.SKIPPED))
-        seconds = rng.choice((0.15, 0.5, 1.25, 3.0)) * LEASE if self._scenario.faults else rng.uniform(0.5, 10.0)
-        conclusion = Conclusion.FAILURE if rng.random() < self._scenario.failing else Conclusion.SUCCESS
+        seconds = self.lasting if self.lasting is not None else self._draw_seconds()
+        fails = rng.random() < self._scenario.failing if self.fails is None else self.fails
+        conclusion = Conclusion.FAILURE if fails else Conclusion.SUCCESS
         result = Result(conclusion, outputs=(("by", f"{peer.letter}{next(self._results)}"),))
         if ref.key == RESOLVE and conclusion is Conclusion.SUCCESS:
             result = replace(result, resolved=self._resolved(machine, ref))
         return Work(seconds, result)
+
+    def _draw_seconds(self) -> float:
+        rng = self._world.rng
+        return rng.choice((0.15, 0.5, 1.25, 3.0)) * LEASE if self._scenario.faults else rng.uniform(0.5, 10.0)
 
     def _resolved(self, machine: Machine, ref: AttemptRef) -> Plan:
         submitted = machine.runs[ref.run].submission.plan
