@@ -67,7 +67,7 @@ class Client:
                 if answer.status != 200:
                     raise _trouble(answer.whole())
                 for line in answer.lines():
-                    item = json.loads(line)
+                    item = _object_in(line)
                     if isinstance(item.get("error"), dict):  # a run has an error too: a line of text
                         raise _trouble(line)
                     yield item
