@@ -29,7 +29,7 @@ def endpoint_of(address: str) -> Endpoint | None:
     if len(parts) not in (5, 7) or parts[0] or parts[3] != "tcp" or (len(parts) == 7 and parts[5] != "p2p"):
         return None
     kind, host, port = parts[1], parts[2], parts[4]
-    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65536):
         return None
     if kind in _NAMED:
         return (host, int(port)) if host else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
 import trio
@@ -22,13 +22,15 @@ async def asking(link: Link, message: Message, timing: Timing) -> AsyncIterator[
         channel = await open_channel(link, ASK, limit=timing.first_answer, stalled=timing.stalled)
     except StreamLost as error:
         raise Unreachable(link.peer, str(error)) from error
+    answers = _answers(channel, message, timing.first_answer)
     try:
-        yield _answers(channel, message, timing.first_answer)
+        yield answers
     finally:
         await channel.reset()
+        await answers.aclose()
 
 
-async def _answers(channel: Channel, message: Message, first_answer: float) -> AsyncIterator[Message]:
+async def _answers(channel: Channel, message: Message, first_answer: float) -> AsyncGenerator[Message, None]:
     peer = channel.link.peer
     try:
         with trio.fail_after(first_answer):

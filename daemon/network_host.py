@@ -90,7 +90,7 @@ class Host:
             return
         self._strangers.append(link)
         if len(self._strangers) > _STRANGERS:
-            self._strangers[0].abort()
+            self._strangers.pop(0).abort()
         self._nursery.start_soon(self._bear_stranger, link)
 
     def _belongs(self, member: Member, link: Link) -> None:
@@ -136,7 +136,7 @@ class Host:
         scope = trio.CancelScope()
         self._handshakes.append(scope)
         if len(self._handshakes) > _HANDSHAKES:
-            self._handshakes[0].cancel()
+            self._handshakes.pop(0).cancel()
         try:
             with scope:
                 return await self.switch.accept(stream)
@@ -146,7 +146,8 @@ class Host:
             # libp2p's handshake meets a stranger's bytes here: junk costs that connection, not the host.
             log.debug("handshake_failed", why=repr(error))
         finally:
-            self._handshakes.remove(scope)
+            if scope in self._handshakes:
+                self._handshakes.remove(scope)
         return None
 
     def abort_all(self) -> None:

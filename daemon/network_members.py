@@ -52,7 +52,7 @@ class Member:
     def add(self, link: Link) -> None:
         self.links.append(link)
         if len(self.links) > _MOST_LINKS:
-            self.links[0].abort()
+            self.links.pop(0).abort()
         self.touch()
 
     def drop(self, link: Link) -> None:

@@ -7,7 +7,7 @@ exception but cancellation leaves `serve`.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, suppress
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import structlog
@@ -137,8 +137,8 @@ class Server:
                 nursery.cancel_scope.cancel()
 
             nursery.start_soon(watch)
-            async with aclosing(_generator(answers)) as each:
-                async for answer in each:
+            async with _closing(answers):
+                async for answer in answers:
                     await channel.send(encode_message(answer))
             nursery.cancel_scope.cancel()
 
@@ -148,6 +148,11 @@ class Server:
             await channel.read()
 
 
-async def _generator(answers: AsyncIterator[Message]) -> AsyncGenerator[Message, None]:
-    async for answer in answers:
-        yield answer
+@asynccontextmanager
+async def _closing(answers: AsyncIterator[Message]) -> AsyncIterator[None]:
+    """Let a generator of answers end now, where it stands, rather than when Python gets round to it."""
+    try:
+        yield
+    finally:
+        if isinstance(answers, AsyncGenerator):
+            await answers.aclose()

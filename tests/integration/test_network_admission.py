@@ -38,16 +38,13 @@ async def test_libp2p_knows_a_peer_by_the_id_that_its_key_spells() -> None:
 @pytest.mark.parametrize("protocol", [PLAINTEXT_PROTOCOL_ID, "/tls/1.0.0", "/secio/1.0.0"])
 async def test_only_noise_is_spoken(protocol: str) -> None:
     async with meshed(2) as (one, _):
-        stream = await trio.open_tcp_stream(*one.listen)
-        for line in ("/multistream/1.0.0", protocol):
-            await stream.send_all(bytes([len(line) + 1]) + line.encode() + b"\n")
         answer = b""
-        with trio.move_on_after(2):
-            while b"na\n" not in answer:
-                data = await stream.receive_some()
-                if not data:
-                    break
-                answer += data
+        async with await trio.open_tcp_stream(*one.listen) as stream:
+            for line in ("/multistream/1.0.0", protocol):
+                await stream.send_all(bytes([len(line) + 1]) + line.encode() + b"\n")
+            with trio.move_on_after(2):
+                while b"na\n" not in answer and (data := await _received(stream)):
+                    answer += data
         assert protocol.encode() not in answer
 
 
@@ -161,6 +158,7 @@ async def test_strangers_cannot_keep_newcomers_out(nursery: trio.Nursery) -> Non
         with trio.fail_after(QUICK.handshake + 3):
             while await _received(stream):
                 pass
+        await stream.aclose()
     nursery.cancel_scope.cancel()
 
 

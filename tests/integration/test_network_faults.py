@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 import trio
@@ -62,13 +63,11 @@ async def test_junk_before_the_handshake_costs_that_connection() -> None:
         host = one.host
         hello = b"\x13/multistream/1.0.0\n"
         for start in (b"", hello, hello + b"\x07/noise\n", b"GET / HTTP/1.1\r\n\r\n"):
-            stream = await trio.open_tcp_stream(*one.listen)
-            try:
-                await stream.send_all(start)
-                for _ in range(10):
-                    await stream.send_all(_JUNK)
-            except trio.BrokenResourceError:
-                continue
+            async with await trio.open_tcp_stream(*one.listen) as stream:
+                with suppress(trio.BrokenResourceError):
+                    await stream.send_all(start)
+                    for _ in range(10):
+                        await stream.send_all(_JUNK)
         assert one.host is host
         await _still_well(one, two)
 

@@ -74,8 +74,8 @@ async def test_a_peer_says_nothing_on_stderr_and_loads_no_more_of_libp2p_than_it
     process = _child(there, here)
     try:
         await here.recorder.until(lambda: here.recorder.up == [there.id], 20)
-        stream = await trio.open_tcp_stream(HOST, there.listen[1])
-        await stream.send_all(b"\x13/multistream/1.0.0\n\x07/noise\n" + os.urandom(1000))
+        async with await trio.open_tcp_stream(HOST, there.listen[1]) as stream:
+            await stream.send_all(b"\x13/multistream/1.0.0\n\x07/noise\n" + os.urandom(1000))
         here.host.members[there.id].links[-1].abort()
         await eventually(lambda: len(here.recorder.up) == 2)
         process.stdin.close()
@@ -85,7 +85,8 @@ async def test_a_peer_says_nothing_on_stderr_and_loads_no_more_of_libp2p_than_it
         assert process.returncode == 0
     finally:
         process.kill()
-        out, said = process.stdout.read(), process.stderr.read()
+        with process.stdout, process.stderr:
+            out, said = process.stdout.read(), process.stderr.read()
     word, resident, more = out.splitlines()[0].split()
     assert (word, more) == (b"up", b"False")
     assert int(resident) < 90

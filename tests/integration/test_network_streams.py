@@ -166,6 +166,25 @@ async def test_leaving_early_stops_the_answerer() -> None:
             await stopped.wait()
 
 
+async def test_an_answerer_whose_asker_left_is_closed_where_it_stands() -> None:
+    async with meshed(2) as (one, two):
+        closed = trio.Event()
+
+        async def flood(_peer: object, _message: Message) -> AsyncIterator[Message]:
+            try:
+                while True:
+                    yield BlobChunk(0, _CHUNK)
+            finally:
+                closed.set()
+
+        two.recorder.answers = flood
+        async with one.network.ask(two.id, SyncRequest({})) as answers:
+            await anext(answers)
+            await trio.sleep(0.1)
+        with trio.fail_after(1):
+            await closed.wait()
+
+
 async def test_a_cancelled_ask_stops_the_answerer_and_takes_no_time() -> None:
     async with meshed(2) as (one, two):
         stopped = trio.Event()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from clockmesh.daemon.network_address import address_of, announced, endpoint_of, free_port, interface_addresses
 
@@ -28,6 +30,15 @@ def test_a_tcp_address_says_where_to_dial(address: str, endpoint: tuple[str, int
 ])
 def test_anything_else_is_no_place_to_dial(address: str) -> None:
     assert endpoint_of(address) is None
+
+
+_PARTS = st.sampled_from(["ip4", "ip6", "tcp", "dns", "p2p", "1.2.3.4", "::1", "box", "80", "9" * 5000, "", "\u0661"])
+
+
+@given(st.text(max_size=300) | st.lists(_PARTS, max_size=8).map("/".join))
+def test_any_text_is_a_place_to_dial_or_none(text: str) -> None:
+    found = endpoint_of(text)
+    assert found is None or 0 < found[1] < 65536
 
 
 def test_a_peer_that_listens_everywhere_announces_each_address_with_loopback_last() -> None:
