@@ -33,6 +33,8 @@ _OOM_SCORE = "500"
 """When memory runs out the job goes first, not the daemon or the host."""
 _PASS_S = 0.005
 """Between two passes over a tree that is being killed: long enough for the kernel to take the dead away."""
+_WARDEN_WAIT_S = 0.1
+"""Head start of the keepers: they end leader before step. A leader that outlived its step would call that a failure."""
 _WARDEN_PASSES = 60
 """Passes of a warden, `_PASS_S` apart: it outlasts a fork that was under way when the host died."""
 
@@ -71,6 +73,7 @@ def run_warden(host_lives: int, mark: str) -> NoReturn:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     os.read(host_lives, 1)
+    time.sleep(_WARDEN_WAIT_S)
     for _ in range(_WARDEN_PASSES):
         end(marked(mark))
         time.sleep(_PASS_S)

@@ -28,6 +28,9 @@ _DRAIN_S = 0.5
 """For output that a command left in its pipe; only an ever-writing grandchild makes it last."""
 _AFTER_CANCEL_S = 300.0
 """For steps with `if: always()` after a cancel, all together; as the official service allows."""
+_KILLED_PAUSE_S = 0.3
+"""After a command that somebody killed: whoever is ending the whole job comes to this process next, which must not
+report a failure meanwhile."""
 _READ_BYTES = 1 << 16
 
 Emit = Callable[[list[str]], None]
@@ -152,6 +155,8 @@ class Processes:
         if how is not How.ITSELF:
             _signal_group(child.pid, signal.SIGKILL)  # not yet reaped, so the group is still its own
         code = child.wait()
+        if code == -signal.SIGKILL and how is How.ITSELF:
+            time.sleep(_KILLED_PAUSE_S)
         self._drain(stream)
         return Ended(code, how)
 
