@@ -12,9 +12,10 @@ import structlog
 import trio
 
 from clockmesh.daemon.network_dial import Dialler
-from clockmesh.daemon.network_gossip import MESHSUB, Hub
+from clockmesh.daemon.network_gossip import Hub
 from clockmesh.daemon.network_guard import Guard
 from clockmesh.daemon.network_members import Member
+from clockmesh.daemon.network_router import MESHSUB
 from clockmesh.daemon.network_stream import Channel, open_channel
 from clockmesh.daemon.network_types import StreamLost, Timing
 from clockmesh.protocol.ids import PeerId, peer_text

@@ -2,51 +2,32 @@
 
 The router (mesh, GRAFT and PRUNE, IHAVE and IWANT, heartbeat) is libp2p's; `Hub` stands where libp2p's Pubsub would,
 which ends the whole process on junk or an undecodable key, reads a byte at a time, signs and verifies an address record
-with every message, and starts a task for each. What is different, and why:
+with every message, and starts a task for each.
 
-- No pubsub signatures (libp2p's StrictNoSign): each node is signed by its author and checked by the receiver, so a
-  second signature would double the cost and prove less. Without author and seqno in the envelope there is also nothing
-  to restart at 0, nor to forge.
-- The message id is SHA-256 of the data, also in the cache from which IWANT is answered (libp2p's uses another id there,
-  so that every IHAVE would fetch what is known).
-- What this peer publishes itself goes to all connected members at once, not only to its part of the mesh.
-- Too fast a sender is read more slowly; nothing of it is dropped before its own queue is full.
+There are no pubsub signatures (libp2p's StrictNoSign): each node is signed by its author and checked by the receiver,
+so a second signature would double the cost and prove less. Without author and number in the envelope there is also
+nothing to restart at 0, nor to forge.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import trio
-from google.protobuf.message import DecodeError
 from libp2p.custom_types import TProtocol
 from libp2p.peer.id import ID
-from libp2p.pubsub.gossipsub import GossipSub
-from libp2p.pubsub.mcache import CacheEntry, MessageCache
 from libp2p.pubsub.pb import rpc_pb2
-from libp2p.pubsub.rpc_queue import RpcQueue
 from libp2p.utils.varint import encode_uvarint
 
+from clockmesh.daemon.network_router import MESHSUB, RPC_BYTES, Bucket, Queue, Router, Seen, message_id
 from clockmesh.daemon.network_stream import Channel
 from clockmesh.daemon.network_switch import libp2p_id
 from clockmesh.daemon.network_types import StreamLost
 from clockmesh.protocol.ids import MeshId, PeerId
 from clockmesh.protocol.limits import MAX_FRAME
 
-MESHSUB = "/meshsub/1.1.0"
-"""The version without IDONTWANT: in a full mesh that costs a message more for each one it saves."""
-
-_RPC_BYTES = 1024 * 1024
-"""One RPC; an answer to IWANT may carry several messages."""
 _PACKET_BYTES = 32 * 1024
-_QUEUE_RPCS = 1024
-_QUEUE_BYTES = 8 * 1024 * 1024
-"""What waits for one slow peer at most; sync gives it the rest."""
-_SEEN = 16384
-"""Ids of messages that came already: several minutes of the busiest mesh."""
+"""Small RPCs that wait are written together up to here; one Noise packet holds 64 KiB."""
 _RATE = 200.0
 """Messages a second that one peer's stream is read at, after a burst; an honest peer sends at most 100."""
 _BURST = 400.0
@@ -57,114 +38,6 @@ Deliver = Callable[[PeerId, bytes], Awaitable[bool]]
 
 def topic_of(mesh: MeshId) -> str:
     return f"clockmesh/1/{mesh.hex()}/nodes"
-
-
-def message_id(message: rpc_pb2.Message) -> bytes:
-    return hashlib.sha256(message.data).digest()
-
-
-class Seen:
-    """The last ids that came, as a bounded set."""
-
-    def __init__(self, most: int = _SEEN) -> None:
-        self._ids: OrderedDict[bytes, None] = OrderedDict()
-        self._most = most
-
-    def has(self, key: bytes) -> bool:
-        return key in self._ids
-
-    def add(self, key: bytes) -> None:
-        self._ids[key] = None
-        if len(self._ids) > self._most:
-            self._ids.popitem(last=False)
-
-
-class Bucket:
-    """A token bucket that makes its user wait rather than refuse."""
-
-    def __init__(self, rate: float, burst: float) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._tokens = burst
-        self._at = trio.current_time()
-
-    async def take(self) -> None:
-        now = trio.current_time()
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate) - 1
-        self._at = now
-        if self._tokens < 0:
-            await trio.sleep(-self._tokens / self._rate)
-
-
-class _Cache(MessageCache):
-    """libp2p's message cache under our message id."""
-
-    def put(self, msg: rpc_pb2.Message) -> None:
-        mid = message_id(msg)
-        if mid not in self.msgs:
-            self.msgs[mid] = msg
-            self.history[0].append(CacheEntry(mid, msg.topicIDs))
-
-
-class Router(GossipSub):
-    """libp2p's router with the settings of DESIGN 9.4 and nothing that adapts, scores or remembers by itself."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            protocols=[TProtocol(MESHSUB)],
-            degree=6,
-            degree_low=4,
-            degree_high=12,
-            gossip_window=3,
-            gossip_history=30,
-            heartbeat_initial_delay=1.0,
-            heartbeat_interval=1,
-            prune_back_off=10,
-            adaptive_gossip_enabled=False,
-            spam_protection_enabled=False,
-            eclipse_protection_enabled=False,
-            do_px=False,
-        )
-        self.mcache = _Cache(3, 30)
-        # Members are admitted by signature and removed by events of the clock: scores have nothing to say.
-        self.scorer: Any = None
-
-    async def publish(self, msg_forwarder: ID, pubsub_msg: rpc_pb2.Message) -> None:
-        """Send our own message to every member that wants it, another's to our part of the mesh."""
-        self.mcache.put(pubsub_msg)
-        topic = pubsub_msg.topicIDs[0]
-        hub: Any = self.pubsub
-        wanted = hub.peer_topics.get(topic, set()) if msg_forwarder == hub.me else self.mesh.get(topic, set())
-        rpc = rpc_pb2.RPC(publish=[pubsub_msg])
-        for peer_id in wanted - {msg_forwarder}:
-            self.send_rpc(peer_id, rpc)
-
-    def send_rpc(self, peer_id: ID, rpc: rpc_pb2.RPC, priority: bool = False) -> None:
-        hub: Any = self.pubsub
-        queue = hub.peer_queues.get(peer_id)
-        if queue is not None:
-            queue.push(rpc, priority=priority)
-
-
-class Queue(RpcQueue):
-    """What waits for one peer, bounded in bytes too."""
-
-    def __init__(self) -> None:
-        super().__init__(max_size=_QUEUE_RPCS, max_message_size=_RPC_BYTES)
-        self._bytes = 0
-
-    def push(self, rpc: rpc_pb2.RPC, priority: bool = False) -> bool:
-        size = rpc.ByteSize()
-        if self._bytes + size > _QUEUE_BYTES or not super().push(rpc, priority):
-            return False
-        self._bytes += size
-        return True
-
-    async def pop(self) -> rpc_pb2.RPC | None:
-        rpc = await super().pop()
-        if rpc is not None:
-            self._bytes -= rpc.ByteSize()
-        return rpc
 
 
 class Hub:
@@ -265,7 +138,7 @@ class Hub:
         bucket = Bucket(_RATE, _BURST)
         try:
             while True:
-                frame = await channel.receive_varint_frame(_RPC_BYTES)
+                frame = await channel.receive_varint_frame(RPC_BYTES)
                 if frame is None:
                     return
                 await bucket.take()
@@ -339,7 +212,8 @@ def _decoded(frame: bytes) -> rpc_pb2.RPC:
     rpc = rpc_pb2.RPC()
     try:
         rpc.ParseFromString(frame)
-    except DecodeError as error:
+    except Exception as error:
+        # Protobuf's DecodeError; protobuf is libp2p's dependency, not ours to import.
         raise StreamLost("no gossip RPC") from error
     return rpc
 

@@ -13,10 +13,11 @@ from libp2p.tools.anyio_service import background_trio_service
 
 from clockmesh.daemon.network_attend import Attendant
 from clockmesh.daemon.network_dial import Dialler
-from clockmesh.daemon.network_gossip import Hub, Router
+from clockmesh.daemon.network_gossip import Hub
 from clockmesh.daemon.network_guard import Guard
 from clockmesh.daemon.network_health import watch_health
 from clockmesh.daemon.network_members import Member
+from clockmesh.daemon.network_router import Router
 from clockmesh.daemon.network_serve import Server
 from clockmesh.daemon.network_switch import Link, Switch
 from clockmesh.daemon.network_types import Handlers, Timing

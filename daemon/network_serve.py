@@ -14,9 +14,10 @@ import structlog
 import trio
 
 from clockmesh.daemon.network_attend import BEACON
-from clockmesh.daemon.network_gossip import MESHSUB, Bucket, Hub
+from clockmesh.daemon.network_gossip import Hub
 from clockmesh.daemon.network_guard import Guard
 from clockmesh.daemon.network_members import Member
+from clockmesh.daemon.network_router import MESHSUB, Bucket
 from clockmesh.daemon.network_stream import Channel
 from clockmesh.daemon.network_switch import Link
 from clockmesh.daemon.network_types import StreamLost, Timing

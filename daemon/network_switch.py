@@ -29,14 +29,13 @@ from libp2p.security.noise.transport import Transport as NoiseTransport
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from libp2p.transport.upgrader import TransportUpgrader
-from multiaddr import Multiaddr
 
 from clockmesh.daemon.network_socket import Pipe
 from clockmesh.protocol.ids import PeerId
 from clockmesh.protocol.keys import SigningKey
 
 _IDENTITY_ED25519 = bytes([0x00, 0x24, 0x08, 0x01, 0x12, 0x20])
-_SOMEWHERE = Multiaddr("/ip4/0.0.0.0/tcp/0")
+_SOMEWHERE: Any = "our listener"
 """The name of our listener in libp2p's log lines; nothing else uses it."""
 
 _BURIAL = 1.0

@@ -11,7 +11,7 @@ from libp2p.security.insecure.transport import PLAINTEXT_PROTOCOL_ID
 
 from clockmesh.daemon.network import Unreachable
 from clockmesh.daemon.network_attend import BEACON
-from clockmesh.daemon.network_gossip import MESHSUB
+from clockmesh.daemon.network_router import MESHSUB
 from clockmesh.daemon.network_serve import ASK, JOIN
 from clockmesh.daemon.network_stream import open_channel
 from clockmesh.daemon.network_types import StreamLost

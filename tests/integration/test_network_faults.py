@@ -14,7 +14,8 @@ from libp2p.utils.varint import encode_uvarint
 
 from clockmesh.daemon.network import Unreachable
 from clockmesh.daemon.network_attend import BEACON
-from clockmesh.daemon.network_gossip import MESHSUB, topic_of
+from clockmesh.daemon.network_gossip import topic_of
+from clockmesh.daemon.network_router import MESHSUB
 from clockmesh.daemon.network_serve import ASK, JOIN
 from clockmesh.daemon.network_stream import open_channel
 from clockmesh.daemon.network_types import StreamLost

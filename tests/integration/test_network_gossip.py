@@ -8,7 +8,8 @@ import os
 import trio
 from libp2p.pubsub.pb import rpc_pb2
 
-from clockmesh.daemon.network_gossip import Bucket, Hub, Queue, Router, Seen, message_id
+from clockmesh.daemon.network_gossip import Hub
+from clockmesh.daemon.network_router import Bucket, Queue, Router, Seen, message_id
 from clockmesh.daemon.network_switch import libp2p_id
 from clockmesh.protocol.ids import MeshId, PeerId
 from clockmesh.protocol.keys import SigningKey
