@@ -134,6 +134,68 @@ def test_deadlines_count_the_time_a_machine_sleeps():
     broken_without("boottime", story, "overlap")
 
 
+@pytest.mark.parametrize("rule", [None, "over"])
+def test_who_granted_a_higher_attempt_holds_up_the_lower_one_no_longer(rule):
+    """A matter of seconds, so it takes some chance: of forty such stories several break without the rule."""
+    broken = set()
+    for seed in range(1, 41):
+        script = Script(seed=seed)
+        with without(rule):
+            try:
+                higher_grant_while_the_lower_runs(script)
+            except Violation as found:
+                broken.add(found.kind)
+    assert broken == ({"overlap"} if rule else set())
+
+
+def higher_grant_while_the_lower_runs(script: Script) -> None:
+    """One voter grants the next attempt, then hears the holder again, then the other one takes it for silent."""
+    job = script.submit(script.peers[0])
+    holder = script.started(job)
+    first, second = script.others(holder)
+    script.wait(3.0)
+    script.link(holder, first, 0)
+    script.wait(LEASE / 2 - 0.3)
+    script.link(holder, second, 0)
+    script.until(lambda: script.claimed(first, job, 2))
+    script.link(holder, first, BEACONS)
+    script.wait(LEASE)
+    script.finish()
+
+
+def test_what_an_earlier_incarnation_was_heard_to_say_is_worth_nothing():
+    def story():
+        script = Script()
+        job = script.submit(script.peers[0])
+        holder = script.started(job)
+        script.wait(5.0)
+        script.network.set({(holder.index, other.index): 0 for other in script.others(holder)})
+        holder.crash_daemon()
+        holder.start_daemon()
+        script.started(job, 2)
+        script.finish()
+
+    broken_without("incarnation", story, "overlap")
+
+
+def test_a_voter_that_was_away_waits_a_whole_lease_before_it_calls_a_holder_silent():
+    def story():
+        script = Script()
+        job = script.submit(script.peers[0])
+        holder = script.started(job)
+        claimant, voter = script.others(holder)
+        script.link(holder, claimant, 0)
+        script.until(lambda: script.claimed(claimant, job, 2))
+        script.wait(1.0)
+        script.link(holder, voter, 0)
+        voter.crash_daemon()
+        voter.start_daemon()
+        script.wait(6.0)
+        script.finish()
+
+    broken_without("settled", story, "overlap")
+
+
 def test_a_claim_that_gets_no_quorum_is_released_after_half_a_lease():
     script = Script()
     c = script.peers[2]
