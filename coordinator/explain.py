@@ -60,7 +60,11 @@ def _ended(machine: Machine, run: RunState, key: JobKey) -> list[str]:
     if job.final is None or ran is None:
         return []
     error = f": {job.final.result.error}" if job.final.result.error else ""
-    text = f"{key}: {job.final.result.conclusion} on {machine.name_of(ran[1])}, attempt {ran[0]}{error}"
+    text = f"{key}: {job.final.result.conclusion} on {machine.name_of(ran[1])}, attempt {ran[0]}"
+    if order := ranks.ranked(machine, job.attempt(ran[0])):
+        nearest = ", ".join(f"{machine.name_of(entry.peer)} {entry.distance}" for entry in order)
+        text += f" (distances: {nearest})"
+    text += error
     if job.duplicates:
         text += f"; it ran to its end {len(job.duplicates)} times more, as a lease allows when peers are cut off"
     return [text, *_history(machine, job, key)]

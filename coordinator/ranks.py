@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clockmesh.coordinator import ownership
+from clockmesh.coordinator import ownership, runs
 from clockmesh.coordinator.ownership import Ranked
+from clockmesh.coordinator.runs import RunState
 from clockmesh.protocol.codec import task_hash
-from clockmesh.protocol.ids import AttemptRef, JobRef, PeerId
+from clockmesh.protocol.ids import AttemptRef, JobKey, JobRef, PeerId
 
 if TYPE_CHECKING:
     from clockmesh.coordinator.machine import Machine
 
 
+def labels_asked(run: RunState, key: JobKey) -> tuple[str, ...]:
+    """What a peer must offer to claim a job: nothing once it is cancelled, so that somebody can say so."""
+    return () if runs.cancelled(run, key) else run.planned[key].labels
+
+
 def ranked(machine: Machine, ref: AttemptRef) -> list[Ranked]:
     """Members whose labels contain the job's and who have slots at all, nearest first."""
-    run = machine.state.runs[ref.run]
-    labels = run.planned[ref.key].labels
+    labels = labels_asked(machine.state.runs[ref.run], ref.key)
     able = ((peer, member.description.slots) for peer, member in machine.members.items() if member.offers(labels))
     return ownership.rank(ref.run, task_hash(ref), able)
 

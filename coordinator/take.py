@@ -56,8 +56,8 @@ class Sight:
     result_at: float = 0.0
     """When the last of them was first seen."""
     order: list[Ranked] = field(default_factory=list)
-    members: int = -1
-    """The version of the members that `order` was made of."""
+    made_of: tuple[int, tuple[str, ...]] = (-1, ())
+    """The version of the members, and the labels asked for, that `order` was made of."""
 
 
 @dataclass(slots=True)
@@ -99,7 +99,7 @@ def consider(machine: Machine, job: JobState, now: float) -> float | None:
         sight.attempt = 0
         return blocked
     if sight.attempt != attempt:
-        sight.attempt, sight.since, sight.members = attempt, now, -1
+        sight.attempt, sight.since, sight.made_of = attempt, now, (-1, ())
     delay = RANK_DELAY if job.electorate.guard is Guard.QUORUM else LEASE_RANK_DELAY
     at = sight.since + _backoff(machine, job, attempt) + delay * len(_nearer(machine, job, sight, now))
     if at > now:
@@ -119,7 +119,7 @@ def _wanted(machine: Machine, job: JobState) -> bool:
     return (
         planned is not None
         and member is not None
-        and member.offers(planned.labels)
+        and member.offers(ranks.labels_asked(run, job.ref.key))
         and job.ref not in machine.held
         and job.ref.key in run.open
         and runs.ready(run, job.ref.key)
@@ -157,10 +157,10 @@ def _nearer(machine: Machine, job: JobState, sight: Sight, now: float) -> list[P
 
 def _before(machine: Machine, job: JobState, sight: Sight) -> list[PeerId]:
     """Members that are nearer to this attempt, whatever their state."""
-    version = machine.state.members.version
-    if sight.members != version:
+    made_of = machine.state.members.version, ranks.labels_asked(machine.run_of(job), job.ref.key)
+    if sight.made_of != made_of:
         sight.order = ranks.ranked(machine, job.attempt(sight.attempt))
-        sight.members = version
+        sight.made_of = made_of
     order = [entry.peer for entry in sight.order]
     return order[: order.index(machine.me)] if machine.me in order else order
 

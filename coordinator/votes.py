@@ -67,7 +67,7 @@ def _worth_it(machine: Machine, job: JobState, key: Try, now: float) -> bool:
     _, claimant = key
     member = machine.members.get(claimant)
     session = machine.leases.sessions.get(claimant)
-    labels = machine.run_of(job).planned[job.ref.key].labels
+    labels = ranks.labels_asked(machine.run_of(job), job.ref.key)
     return (
         member is not None
         and member.offers(labels)

@@ -120,6 +120,9 @@ class Performer:
 
     async def _bring_up(self, ref: AttemptRef, attempt: _Attempt) -> None:
         with attempt.scope:
+            if not self._fits(ref):
+                self._end(ref, Result(Conclusion.CANCELLED))
+                return
             try:
                 plan = view.plan_of(self._machine, ref.run)
                 for blob in () if ref.key == RESOLVE else plan_blobs(plan):
@@ -134,6 +137,11 @@ class Performer:
                 return
         log.info("attempt_dropped", run=ref.run.hex(), job=ref.key, attempt=ref.attempt)
         self._end(ref, None)
+
+    def _fits(self, ref: AttemptRef) -> bool:
+        """This peer offers what the job needs. It may hold one that it cannot run only to say that it is cancelled."""
+        labels = self._machine.runs[ref.run].planned[ref.key].labels
+        return self._machine.members[self._me].offers(labels)
 
     async def _gather(self, ref: AttemptRef, blob: BlobHash) -> None:
         """Have `blob` here; _Hopeless when no peer does. Gives up quietly when the attempt's time has passed."""

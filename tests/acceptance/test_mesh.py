@@ -95,6 +95,15 @@ jobs:
     assert not Path(f"/proc/{pid.read_text().strip()}").exists()
 
 
+def test_a_job_that_no_peer_can_run_waits_and_can_be_cancelled(mesh: Mesh, tmp_path: Path) -> None:
+    flow = HELLO.replace("runs-on: ubuntu-latest", "runs-on: [self-hosted, gpu-farm]")
+    run = mesh["alpha"].json("run", "submit", write(tmp_path, flow))["run"]
+    assert "no member offers label gpu-farm" in mesh["beta"].run("why", run)
+    mesh["beta"].run("run", "cancel", run)
+    mesh["gamma"].run("run", "wait", run, "--timeout", "30", good=(8,))
+    assert mesh["alpha"].json("run", "show", run)["conclusion"] == "cancelled"
+
+
 def test_a_snapshot_carries_the_work_tree_with_what_is_not_committed(mesh: Mesh, tmp_path: Path) -> None:
     flow = """\
 name: tree

@@ -6,13 +6,14 @@ from collections import Counter
 
 import pytest
 
-from clockmesh.coordinator import ranks, take
+from clockmesh.coordinator import ranks, runs, take
 from clockmesh.coordinator.effects import Start, Wake
 from clockmesh.coordinator.holding import Held
-from clockmesh.coordinator.inputs import JobEnded, Ticked
+from clockmesh.coordinator.inputs import CancelWanted, JobEnded, Ticked
 from clockmesh.protocol.events import AttemptEnded, Description, Ending, JobClaimed, PeerAdmitted
 from clockmesh.protocol.ids import AttemptRef, JobKey, JobRef, RunId
 from clockmesh.protocol.plan import Guard
+from clockmesh.protocol.result import Conclusion
 from tests.unit.coordinator_mesh import Mesh, done, peer_id, plan, planned
 
 
@@ -193,3 +194,19 @@ def test_own_jobs_come_before_those_that_living_peers_are_nearer_to() -> None:
     waiting = [run for run in runs_ if JobRef(run, JobKey("job")) not in peer.machine.held]
     first = peer.machine.offers.heap.find_min().value.run
     assert order(mesh, first)[0] == "A" or all(order(mesh, run)[0] != "A" for run in waiting)
+
+
+def test_a_cancelled_job_that_no_member_could_run_is_ended_by_one_of_them() -> None:
+    mesh = Mesh()
+    mesh.advance(6.0)
+    run = mesh.submit("A", plan(planned("job", labels=("macos-latest",))))
+    mesh.advance(2.0)
+    assert mesh.starts == []
+    mesh["A"].give(CancelWanted(1, run))
+    mesh.sync()
+    mesh.advance(2.0)
+    holders = [peer for peer in mesh.peers.values() if run in {held.run for held in peer.host}]
+    assert len(holders) == 1, "one peer holds it, to say that it is cancelled"
+    holders[0].finish(AttemptRef(run, JobKey("job"), 1), done(conclusion=Conclusion.CANCELLED))
+    mesh.sync()
+    assert all(runs.conclusion(peer.machine.runs[run]) is Conclusion.CANCELLED for peer in mesh.peers.values())

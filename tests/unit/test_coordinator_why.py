@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from clockmesh.coordinator.inputs import CancelWanted
 from clockmesh.coordinator.view import explain
 from clockmesh.protocol.ids import AttemptRef, JobKey, JobRef, RunId
@@ -85,7 +87,9 @@ def test_it_tells_what_an_ended_run_came_to_and_where() -> None:
     mesh = Mesh("A")
     run = mesh.submit("A")
     mesh["A"].finish(AttemptRef(run, JobKey("job"), 1), done())
-    assert why(mesh["A"], run) == f"run {run.hex()[:12]} has ended: success\njob: success on A, attempt 1"
+    ended, told = why(mesh["A"], run).splitlines()
+    assert ended == f"run {run.hex()[:12]} has ended: success"
+    assert re.fullmatch(r"job: success on A, attempt 1 \(distances: A \d+\)", told)
 
 
 def test_a_duplicate_under_a_lease_is_told() -> None:
