@@ -19,10 +19,13 @@ Operation = tuple[str, int, float]
 """What, the number of the item, and the key."""
 
 MIXES: dict[str, dict[str, float]] = {
-    "mixed": {"insert": 0.40, "extract": 0.25, "decrease": 0.25, "delete": 0.10},
-    "queue": {"insert": 0.5, "extract": 0.5},
-    "decrease_key": {"insert": 0.05, "extract": 0.01, "decrease": 0.94},
+    "mixed": {"insert": 2, "decrease": 2, "extract": 1, "delete": 1},
+    "daemon": {"insert": 7, "decrease": 6, "extract": 3, "delete": 4},
+    "queue": {"insert": 1, "extract": 1},
+    "decrease_key": {"insert": 5, "decrease": 94, "extract": 1},
 }
+"""Shares of each operation. mixed: as many items leave as come, each lowered once in the mean; daemon: like the jobs
+on offer at one of three peers, of which others claim more than it does; queue: no keys change, heapq's own ground."""
 
 
 def make_operations(mix: dict[str, float], count: int, seed: int) -> list[Operation]:

@@ -10,6 +10,7 @@ faster than the circular links of the paper.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any, Generic, Protocol, TypeVar
 
 
@@ -61,12 +62,15 @@ _NO_CHILDREN: list[Any] = []
 class FibonacciHeap(Generic[K, V]):
     """Entries by smallest key. NaN is no key (ValueError), nor is a tuple that holds one."""
 
-    __slots__ = ("_home", "_min", "_roots", "_size")
+    __slots__ = ("_home", "_loose", "_min", "_size", "_table")
 
     def __init__(self) -> None:
         self._home = _Home()
         self._min: Entry[K, V] | None = None
-        self._roots: list[Entry[K, V]] = []
+        self._table: list[Entry[K, V] | None] = []
+        """Roots that were linked, each at its degree."""
+        self._loose: list[Entry[K, V]] = []
+        """Roots that came since the last `extract_min`."""
         self._size = 0
 
     def __len__(self) -> int:
@@ -76,11 +80,11 @@ class FibonacciHeap(Generic[K, V]):
         """Put a value in; its entry stays good until it is extracted or deleted."""
         if key != key or key.__class__ is tuple:
             _refuse_nan(key)
-        roots, smallest = self._roots, self._min
-        entry = Entry(key, value, self._home, len(roots))
+        loose, smallest = self._loose, self._min
+        entry = Entry(key, value, self._home, len(loose))
         if smallest is None or key < smallest._key:  # may raise for a key of another kind: nothing has changed yet
             self._min = entry
-        roots.append(entry)
+        loose.append(entry)
         self._size += 1
         return entry
 
@@ -92,9 +96,7 @@ class FibonacciHeap(Generic[K, V]):
 
     def extract_min(self) -> Entry[K, V]:
         """Take out the entry with the smallest key; IndexError when the heap is empty."""
-        entry = self._min
-        if entry is None:
-            raise IndexError("the heap is empty")
+        entry = self.find_min()
         self._remove_root(entry)
         self._consolidate()
         return entry
@@ -120,13 +122,13 @@ class FibonacciHeap(Generic[K, V]):
             self._find_home(entry)
         if entry._parent is not None:
             self._cut(entry, entry._parent)
-        smallest, first = self._min, len(self._roots) - 1
+        first = len(self._loose)
         self._remove_root(entry)
-        if entry is smallest:
+        if entry is self._min:
             self._consolidate()
             return
-        for index in range(first, len(self._roots)):
-            root = self._roots[index]
+        for index in range(max(0, first - 1), len(self._loose)):
+            root = self._loose[index]
             root._parent = None
             root._index = index
 
@@ -138,16 +140,16 @@ class FibonacciHeap(Generic[K, V]):
             return
         if self._min is None or other._min._key < self._min._key:
             self._min = other._min
-        more, fewer = self._roots, other._roots
+        more, fewer = self._loose, other._loose
         if len(more) < len(fewer):
             more, fewer = fewer, more
-        for index, entry in enumerate(fewer, len(more)):
-            entry._index = index
-        more.extend(fewer)
-        self._roots = more
+        for entry in (*fewer, *(root for root in other._table if root is not None)):
+            entry._index = len(more)
+            more.append(entry)
+        self._loose = more
         self._size += other._size
         other._home.moved_to = self._home
-        other._home, other._min, other._roots, other._size = _Home(), None, [], 0
+        other._home, other._min, other._table, other._loose, other._size = _Home(), None, [], [], 0
 
     def _find_home(self, entry: Entry[K, V]) -> None:
         """Follow merged heaps to where an entry is now; ValueError when that is not here."""
@@ -159,76 +161,82 @@ class FibonacciHeap(Generic[K, V]):
             raise ValueError("the entry is in another heap" if home else "the entry has left its heap")
 
     def _remove_root(self, entry: Entry[K, V]) -> None:
-        """Take a root out. Its children join the roots; the caller sees to their parent and index."""
-        roots = self._roots
-        _leave(roots, entry)
-        if entry._children:
-            roots += entry._children
+        """Take a root out. Its children become loose roots; the caller sees to their parent and index."""
+        loose, table, children = self._loose, self._table, entry._children
+        degree = len(children)
+        if degree < len(table) and table[degree] is entry:
+            table[degree] = None
+        else:
+            last = loose.pop()
+            if last is not entry:
+                loose[entry._index] = last
+                last._index = entry._index
+        if degree:
+            loose += children
             entry._children = _NO_CHILDREN
         entry._home = None
         self._size -= 1
 
     def _cut(self, entry: Entry[K, V], parent: Entry[K, V]) -> None:
-        """Make an entry a root, and with it each ancestor that loses its second child so."""
-        roots = self._roots
+        """Make an entry a loose root, and with it each ancestor that loses its second child so."""
+        loose = self._loose
         while True:
-            _leave(parent._children, entry)
+            siblings = parent._children
+            last = siblings.pop()
+            if last is not entry:
+                siblings[entry._index] = last
+                last._index = entry._index
             entry._parent = None
-            entry._index = len(roots)
-            roots.append(entry)
+            entry._index = len(loose)
+            loose.append(entry)
             entry, above = parent, parent._parent
             if above is None:
+                self._loosen(entry)
                 return
             if not entry._marked:
                 entry._marked = True
                 return
             parent = above
 
+    def _loosen(self, root: Entry[K, V]) -> None:
+        """A root has lost a child: where it stood in the table is no longer its degree."""
+        degree = len(root._children) + 1
+        if degree < len(self._table) and self._table[degree] is root:
+            self._table[degree] = None
+            root._index = len(self._loose)
+            self._loose.append(root)
+
     def _consolidate(self) -> None:
-        """Link roots of equal degree until all differ, and find the smallest."""
-        if not self._roots:
-            self._min = None
-            return
-        table: list[Entry[K, V] | None] = [None] * _degrees(self._size)
-        for root in self._roots:
+        """Link roots of equal degree until all stand in the table, and find the smallest. The table grows by what
+        degrees occur: up to log(size) to the base 1.618, more than log to the base 2."""
+        table = self._table
+        for root in self._loose:
             degree = len(root._children)
-            other = table[degree]
-            while other is not None:
-                table[degree] = None
-                if other._key < root._key:
-                    root, other = other, root
-                other._parent = root
-                other._index = degree
-                other._marked = False
-                if degree:
-                    root._children.append(other)
-                else:
-                    root._children = [other]
-                degree += 1
-                other = table[degree]
-            table[degree] = root
-        self._roots = roots = [root for root in table if root is not None]
-        smallest = roots[0]
-        for index, root in enumerate(roots):
+            try:
+                while (other := table[degree]) is not None:
+                    table[degree] = None
+                    if other._key < root._key:
+                        root, other = other, root
+                    other._parent = root
+                    other._index = degree
+                    other._marked = False
+                    if degree:
+                        root._children.append(other)
+                    else:
+                        root._children = [other]
+                    degree += 1
+                table[degree] = root
+            except IndexError:
+                table += [None] * (degree - len(table))
+                table.append(root)
             root._parent = None
-            root._index = index
-            if root._key < smallest._key:
-                smallest = root
-        self._min = smallest
+        self._loose = []
+        while table and table[-1] is None:
+            table.pop()
+        self._min = min(filter(None, table), key=_key_of, default=None)
 
 
-def _degrees(size: int) -> int:
-    """How many degrees entries of a heap of this size can have: an entry of degree d heads at least phi^d entries,
-    and 1 / log2(phi) = 1.4404."""
-    return size.bit_length() * 3 // 2 + 2
-
-
-def _leave(siblings: list[Entry[K, V]], entry: Entry[K, V]) -> None:
-    """Drop an entry from its list; the last one takes its place."""
-    last = siblings.pop()
-    if last is not entry:
-        siblings[entry._index] = last
-        last._index = entry._index
+_key_of = attrgetter("_key")
 
 
 def _refuse_nan(key: object) -> None:

@@ -148,8 +148,12 @@ def test_entries_survive_a_chain_of_merges():
     assert drain(heaps[5]) == [5, 4, 3, 2, 1, 0]
 
 
+def roots(heap: FibonacciHeap) -> list[Entry]:
+    return [*heap._loose, *(root for root in heap._table if root is not None)]
+
+
 def highest_degree(heap: FibonacciHeap) -> int:
-    pending, highest = list(heap._roots), 0
+    pending, highest = roots(heap), 0
     while pending:
         entry = pending.pop()
         highest = max(highest, len(entry._children))
@@ -163,7 +167,7 @@ def make_thin_tree(heap: FibonacciHeap, degree: int) -> Entry:
     for n in range(2**degree + 1):
         heap.insert(n, n)
     heap.extract_min()
-    (root,) = (entry for entry in heap._roots if len(entry._children) == degree)
+    (root,) = (entry for entry in roots(heap) if len(entry._children) == degree)
     stack = [root]
     while stack:
         entry = stack.pop()
@@ -178,8 +182,8 @@ def test_degrees_above_twice_the_natural_logarithm_do_no_harm():
     int(2 ln n) + 1 places has."""
     heap = FibonacciHeap()
     root = make_thin_tree(heap, 9)
-    while heap._roots != [root]:
-        heap.delete(next(entry for entry in heap._roots if entry is not root))
+    while roots(heap) != [root]:
+        heap.delete(next(entry for entry in roots(heap) if entry is not root))
     left = len(heap)
     assert left <= 90
     assert highest_degree(heap) == 9
