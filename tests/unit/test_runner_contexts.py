@@ -46,7 +46,7 @@ def _value(expression: str, text: str, key: str = "a", source: Snapshot | Remote
         ("github.workflow", "p2p-workflow"),
         ("github.run_id", str(0xFFFFFFFFFFFF)),
         ("github.run_attempt", "1"),
-        ("github.workspace", "/work"),
+        ("github.workspace", "/srv/job"),
         ("runner.os", "Linux"),
         ("runner.name", "laptop"),
         ("strategy.job-total", 1),
