@@ -141,18 +141,18 @@ class _Run:
             timeout=self._timeout(),
             survives_cancel=self._survives_cancel,
         )
-        said = self._take(files)
+        said = self._take(files, ended)
         if ended.good and said.failed:
             raise _StepFailed(said.errors[-1])
         return ended
 
-    def _take(self, files: CommandFiles) -> Said:
-        """What the step wrote counts however it ended."""
+    def _take(self, files: CommandFiles, ended: Ended) -> Said:
+        """What the step wrote counts however it ended. An error that will fail the step is said then."""
         said = files.read()
         self._outputs = said.outputs
         self._state.env.update(said.env)
         self._state.paths.extend(said.paths)
-        for error in said.errors:
+        for error in said.errors[:-1] if ended.good and said.failed else said.errors:
             self._say(f"Error: {error}")
         return said
 
@@ -168,16 +168,17 @@ class _Run:
             survives_cancel=self._survives_cancel,
         )
         self._say(f"Run {self._scope.text(self._step.uses)}")
+        ref, commit = source.ref, source.sha
         try:
             if isinstance(source, Remote):
-                check_out_remote(source, options, folder, git)
+                ref, commit = check_out_remote(source, options, folder, git)
             elif spec.snapshot:
                 check_out_snapshot(Path(spec.snapshot), source.origin, options, folder, git, self._say)
             else:
                 raise _StepFailed("the run was submitted without a source to check out")
         except OSError as error:
             raise _StepFailed(f"{error.filename or folder}: {error.strerror or error}") from error
-        self._outputs = {"ref": source.ref, "commit": source.sha}
+        self._outputs = {"ref": ref, "commit": commit}
         return Ended(0, How.ITSELF)
 
     def _environment(self, env: Mapping[str, str]) -> dict[str, str]:
