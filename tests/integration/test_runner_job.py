@@ -265,6 +265,11 @@ def test_an_error_in_an_expression_names_its_place(run):
     assert any("main.yml:6:" in line for line in log)
 
 
+def test_a_variable_that_cannot_be_is_named(run):
+    result, _ = run(steps("- env: {'A=B': x}\n  run: 'true'"))
+    assert "no environment variable can be called 'A=B'" in result.error
+
+
 def test_a_missing_working_directory_fails_the_step(run):
     result, _ = run(steps("- working-directory: nowhere\n  run: pwd"))
     assert "no such directory" in result.error
