@@ -38,6 +38,8 @@ VERBS = (
          "join", "clockmesh join clockmesh-invite-1-... --name beta"),
     Verb("submit", "POST", "/v1/runs", "submit a workflow file",
          "run submit", "clockmesh run submit .github/workflows/scrape.yml --follow"),
+    Verb("local", "", "", "run a workflow file on this machine, without a mesh",
+         "run local", "clockmesh run local .github/workflows/test.yml --job build"),
     Verb("list", "GET", "/v1/runs", "list the runs, newest first",
          "run list", "clockmesh run list --limit 5"),
     Verb("show", "GET", "/v1/runs/{run}", "show a run's jobs, their peers and outputs",

@@ -10,6 +10,8 @@ import os
 import time
 from pathlib import Path
 
+from clockmesh.runner.masks import Masks
+
 MAX_LINE_BYTES = 16 * 1024
 """Of one line's text; what a page or a terminal can still show."""
 MAX_LOG_BYTES = 64 * 1024 * 1024
@@ -17,9 +19,11 @@ MAX_LOG_BYTES = 64 * 1024 * 1024
 
 
 class JobLog:
-    """Appends to one file. Each `write` reaches the file before it returns, whole lines only."""
+    """Appends to one file. Each `write` reaches the file before it returns, whole lines only. What `masks` hides never
+    does."""
 
-    def __init__(self, path: Path, *, limit: int = MAX_LOG_BYTES) -> None:
+    def __init__(self, path: Path, *, limit: int = MAX_LOG_BYTES, masks: Masks | None = None) -> None:
+        self.masks = masks or Masks()
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._room = limit - os.fstat(self._handle).st_size
         self._cut = False
@@ -29,7 +33,8 @@ class JobLog:
         if self._cut or not lines:
             return
         now = time.time_ns() // 1_000_000
-        data = b"".join(_record(now, step, line) for line in lines)
+        step = self.masks.hide(step)
+        data = b"".join(_record(now, step, self.masks.hide(line)) for line in lines)
         if len(data) > self._room:
             self._cut = True
             data = _fitting(data, self._room) + _record(now, step, "[the log is full: what follows is not kept]")
