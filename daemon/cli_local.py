@@ -3,55 +3,44 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 import time
-from contextlib import contextmanager
-from pathlib import Path
 
 from clockmesh.daemon.cli_output import colour, exit_of, print_json
 from clockmesh.daemon.exits import Exit, Trouble
-from clockmesh.daemon.local import run_here
+from clockmesh.daemon.local import new_place, run_here
 from clockmesh.daemon.local_order import read_order
 from clockmesh.daemon.local_story import Story, refused
 from clockmesh.daemon.refusals import trouble_of
 from clockmesh.daemon.text import clean, coloured
 from clockmesh.runner.errors import WorkflowError
-from clockmesh.runner.files import remove_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from clockmesh.daemon.cli_arguments import Asked
 
 
 def local_verb(asked: Asked) -> int:
     """With --json what happens goes to standard error as it does, and at the end one record to standard output."""
     began = time.monotonic()
-    stream = sys.stderr if asked.json else sys.stdout
-    with _folder() as folder:
+    with new_place() as place:
         try:
-            order = read_order(asked.options, folder)
+            order = read_order(asked.options, place.folder)
         except Exception as error:  # any room's error; what none of them knows is a defect
             raise _refusal(asked, error, time.monotonic() - began) from None
-        story = Story(order.plan, lambda line: print(line, file=stream, flush=True), colour=colour())
-        outcome = run_here(order, folder, story)
+        stream = sys.stderr if asked.json else sys.stdout
+        story = Story(
+            order.plan,
+            lambda line: print(line, file=stream, flush=True),
+            colour=colour() and not asked.json,
+            keep=asked.json,
+        )
+        outcome = run_here(order, place, story)
     conclusion = str(outcome.run.conclusion)
     if asked.json:
         print_json(story.record(outcome, order.run_name, time.monotonic() - began))
     else:
         print(f"{clean(order.run_name)} > {coloured(conclusion, colour())}", flush=True)
     return exit_of(conclusion)
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    """For all that the run makes; gone at the end, with whatever its jobs left in it."""
-    folder = Path(tempfile.mkdtemp(prefix="clockmesh-run-")).resolve()
-    try:
-        yield folder
-    finally:
-        remove_tree(folder)
 
 
 def _refusal(asked: Asked, error: Exception, wall_s: float) -> Exception:

@@ -15,6 +15,7 @@ import secrets
 import select
 import signal
 import socket
+import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ from clockmesh.protocol.ids import AttemptRef, JobRef, MeshId, PeerId, RunId
 from clockmesh.protocol.plan import Plan
 from clockmesh.protocol.result import Conclusion, Result
 from clockmesh.runner import host_messages
+from clockmesh.runner.files import remove_tree
 from clockmesh.runner.host_jobs import Jobs, boottime
 from clockmesh.runner.job import lead
 from clockmesh.runner.keeper import run_warden
@@ -67,12 +69,34 @@ class Outcome:
     """By job id."""
 
 
-def run_here(order: Order, folder: Path, story: Story) -> Outcome:
-    """Run it to its end, everything that is made for it below `folder`. The first SIGINT, SIGTERM or SIGHUP cancels it,
-    the second kills its jobs. When this returns or raises, no process of it is left; should this process be killed,
-    its warden ends them and removes `folder`."""
-    with _signals() as told, _warden(folder) as (mark, warden):
-        here = _Here(order, folder, story, told, mark, warden)
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run is at home."""
+
+    folder: Path
+    """For all that is made for it."""
+    mark: str
+    """What its processes carry."""
+    warden: int
+    """The process that ends them and removes `folder`, should this process be killed."""
+
+
+@contextmanager
+def new_place() -> Iterator[Place]:
+    """One for one run; at the end it is gone, with whatever the run's jobs left in it."""
+    folder = Path(tempfile.mkdtemp(prefix="clockmesh-run-")).resolve()
+    try:
+        with _warden(folder) as (mark, warden):
+            yield Place(folder, mark, warden)
+    finally:
+        remove_tree(folder)
+
+
+def run_here(order: Order, place: Place, story: Story) -> Outcome:
+    """Run it to its end. The first SIGINT, SIGTERM or SIGHUP cancels it, the second kills its jobs. When this returns
+    or raises, no process of it is left."""
+    with _signals() as told:
+        here = _Here(order, place, story, told)
         try:
             return here.run()
         finally:
@@ -82,21 +106,20 @@ def run_here(order: Order, folder: Path, story: Story) -> Outcome:
 class _Here:
     """The loop."""
 
-    def __init__(
-        self, order: Order, folder: Path, story: Story, told: socket.socket, mark: str, warden: int
-    ) -> None:
+    def __init__(self, order: Order, place: Place, story: Story, told: socket.socket) -> None:
+        """`told` is readable with the numbers of signals."""
         become_subreaper()
         self._order = order
-        self._folder = folder
+        self._folder = place.folder
         self._story = story
         self._told = told
-        self._workflow = folder / "workflow"
+        self._workflow = place.folder / "workflow"
         self._workflow.write_bytes(order.workflow)
         self._reports: deque[host_messages.Report] = deque()
         self._inputs: deque[Input] = deque()
-        self._children = {warden}
-        self._warden = warden
-        self._jobs = Jobs(folder, mark, lead, self._reports.append, self._children)
+        self._warden = place.warden
+        self._children = {place.warden}
+        self._jobs = Jobs(place.folder, place.mark, lead, self._reports.append, self._children)
         self._began_ms = time.time_ns() // 1_000_000
         self._machine = _machine(order.plan)
         self._run = RunId(b"")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -24,7 +24,6 @@ class _Tail:
     folder: Path
     log: BinaryIO | None = None
     rest: bytes = b""
-    rows: list[dict[str, str]] = field(default_factory=list)
 
     def more(self) -> list[dict[str, str]]:
         """The whole lines that have come."""
@@ -44,8 +43,12 @@ class _Tail:
 class Story:
     """Tells of one run while it goes on, and remembers what it told."""
 
-    def __init__(self, plan: Plan, say: Callable[[str], None], *, colour: bool = False) -> None:
+    def __init__(
+        self, plan: Plan, say: Callable[[str], None], *, colour: bool = False, keep: bool = True
+    ) -> None:
+        """`keep`: a record of it all will be wanted."""
         self._say = say
+        self._keep = keep
         self._colour = colour
         self._about = {
             job.key: {"job": job.job_id, "matrix": json.loads(job.matrix) if job.matrix else {}} for job in plan.jobs
@@ -77,7 +80,8 @@ class Story:
 
     def _tell(self, key: JobKey, tail: _Tail) -> None:
         for line in tail.more():
-            self.logs.append({**self._about[key], "step": line["step"], "text": line["text"]})
+            if self._keep:
+                self.logs.append({**self._about[key], "step": line["step"], "text": line["text"]})
             self._say(f"{clean(key)} | {log_text(line['text'], self._colour)}")
 
     def record(self, outcome: Outcome, run_name: str, wall_s: float) -> dict[str, Any]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote
-from xml.sax.saxutils import escape
 
 SHOWN = "***"
 _LEAST = 5
@@ -64,7 +64,7 @@ def _forms(value: str) -> Iterator[str]:
     yield json.dumps(value)[1:-1]
     yield json.dumps(value, ensure_ascii=False)[1:-1]
     yield quote(value, safe="")
-    yield escape(value, {'"': "&quot;", "'": "&apos;"})
+    yield html.escape(value)
     data = value.encode(errors="surrogatepass")
     yield base64.b64encode(data).decode()
     yield base64.urlsafe_b64encode(data).decode()

@@ -23,7 +23,7 @@ from typing import Any
 
 from tests.conformance.cases import ROOT
 
-FOLDER = ROOT.parent / "shared" / "probes"
+FOLDER = Path(os.environ.get("CLOCKMESH_PROBES", ROOT.parent / "shared" / "probes"))
 LIMIT_S, LONG_LIMIT_S = 60.0, 120.0
 """For each run; the longer one where the probe waits for a time limit of a whole minute."""
 _ACT_AFTER_S = 1.0
