@@ -31,10 +31,12 @@ class Masks:
         """Whether something in the text must not be shown."""
         return any(form in text for form in self._forms)
 
-    def hide(self, text: str) -> str:
-        """The text with `***` for each stretch of it that must not be shown."""
+    def hide(self, text: str, *, cut: bool = False) -> str:
+        """The text with `***` for each stretch of it that must not be shown. Of one that was `cut` the end is hidden,
+        too, where such a stretch may have begun there."""
         shown, end = [], 0
-        for start, stop in _joined(self._found(text)):
+        spans = [*self._found(text), *(self._begun(text) if cut else ())]
+        for start, stop in _joined(spans):
             shown += [text[end:start], SHOWN]
             end = stop
         return "".join([*shown, text[end:]]) if shown else text
@@ -45,6 +47,13 @@ class Masks:
             while at >= 0:
                 yield at, at + len(form)
                 at = text.find(form, at + 1)
+
+    def _begun(self, text: str) -> Iterator[tuple[int, int]]:
+        for form in self._forms:
+            for length in range(min(len(form), len(text)), 0, -1):
+                if text.endswith(form[:length]):
+                    yield len(text) - length, len(text)
+                    break
 
 
 def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

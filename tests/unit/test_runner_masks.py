@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from clockmesh.runner.logfile import JobLog
+from clockmesh.runner.logfile import MAX_LINE_BYTES, JobLog, LineSplitter
 from clockmesh.runner.masks import Masks
 
 SECRET = "vault-Key_77x9'<&é"
@@ -52,6 +52,14 @@ def test_every_line_of_a_value_is_hidden_and_empty_ones_hide_nothing() -> None:
 
 def test_of_values_that_overlap_nothing_is_left() -> None:
     assert Masks(["abcde", "defgh"]).hide("<abcdefgh>") == "<***>"
+
+
+def test_a_value_that_a_cut_leaves_half_of_is_hidden(tmp_path) -> None:
+    assert Masks(["topaz-8812"]).hide("see topaz-88", cut=True) == "see ***"
+    assert Masks(["topaz-8812"]).hide("see topaz-88") == "see topaz-88"
+    log = JobLog(tmp_path / "log", masks=Masks(["topaz-8812"]))
+    log.write("step", LineSplitter().feed(b"." * (MAX_LINE_BYTES - 8) + b"topaz-8812 and more"))
+    assert "topaz" not in (tmp_path / "log").read_text()
 
 
 def test_a_text_with_a_value_is_known() -> None:
