@@ -9,13 +9,14 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import structlog
 import trio
 
 from clockmesh.daemon.config import Listen, parse_listen
 from clockmesh.daemon.control import serve_control
-from clockmesh.daemon.errors import DaemonError
+from clockmesh.daemon.errors import DaemonError, UsageError
 from clockmesh.daemon.home import Home, default_home
 from clockmesh.daemon.logsetup import set_up_logs
 from clockmesh.daemon.notify import Notifier
@@ -23,7 +24,13 @@ from clockmesh.daemon.service import Service
 
 log = structlog.get_logger()
 _UNSANDBOXED = "jobs run without a sandbox, as this user: submit only workflows that you would run yourself"
-_INTERNAL = 70
+_EXAMPLE = "example:\n  clockmeshd --home ~/beta --listen 0.0.0.0:4001"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, as `clockmesh` says it."""
+        self.exit(UsageError.exit, f"clockmeshd: {message}; see `clockmeshd --help`\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,8 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="clockmeshd", description="A clockmesh peer. Stop it with SIGTERM; jobs that "
-                                     "it runs go on, and the next start finds them.")
+    parser = _Parser(prog="clockmeshd", formatter_class=argparse.RawDescriptionHelpFormatter, epilog=_EXAMPLE,
+                     description="A clockmesh peer. Stop it with SIGTERM; jobs that it runs go on, and the next\n"
+                                 "start finds them.")
     parser.add_argument("--home", type=_absolute, default=default_home(os.environ), metavar="DIR",
                         help="where the peer keeps all it has (default: $CLOCKMESH_HOME, else "
                              "$XDG_STATE_HOME/clockmesh)")

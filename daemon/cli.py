@@ -16,6 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from clockmesh.daemon.cli_arguments import Asked
+
 _WHERE = {
     "init": "cli_mesh",
     "invite": "cli_mesh",
@@ -66,9 +68,19 @@ def _perform(words: Sequence[str]) -> int:
     asked = parse(words, os.environ)
     file = f"clockmesh.daemon.{_WHERE[asked.verb.name]}"
     __import__(file)
-    status = getattr(sys.modules[file], f"{asked.verb.name}_verb")(asked)
+    try:
+        status = getattr(sys.modules[file], f"{asked.verb.name}_verb")(asked)
+    except Trouble as trouble:
+        raise _no_mesh(asked) if trouble.code == "no_mesh" else trouble from None
     assert isinstance(status, int)
     return status
+
+
+def _no_mesh(asked: Asked) -> Trouble:
+    """The daemon's words with commands for this home: as it stands `clockmesh init` would make another one."""
+    message = f"this peer belongs to no mesh yet; found one: {asked.command('init')}, or join one: "
+    line = "(a peer of the mesh prints LINE: clockmesh invite)"
+    return Trouble(Exit.CONFIGURATION, "no_mesh", f"{message}{asked.command('join LINE')} {line}")
 
 
 def _print_help(text: str) -> int:

@@ -65,7 +65,7 @@ VERBS = (
 
 def spelled(words: str) -> Verb | None:
     """The verb that the command spells so."""
-    return next((verb for verb in VERBS if verb.words == words), None)
+    return next((verb for verb in VERBS if verb.words and verb.words == words), None)
 
 
 def find(method: str, path: str) -> tuple[Verb, str] | None:

@@ -5,7 +5,9 @@ Format and error texts are those of `actions/runner` (FileCommandManager).
 
 from __future__ import annotations
 
+import os
 import secrets
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,7 +81,9 @@ class CommandFiles:
 
     def _text(self, kind: str) -> str:
         try:
-            with self.paths[kind].open("rb") as file:
+            with open(self.paths[kind], "rb", opener=_open_at_once) as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise CommandFileError("The file cannot be read: it is no regular file any more.")
                 data = file.read(MAX_FILE_BYTES + 1)
         except FileNotFoundError:
             return ""  # a step may remove it
@@ -88,6 +92,11 @@ class CommandFiles:
         if len(data) > MAX_FILE_BYTES:
             raise CommandFileError(f"The file is larger than {MAX_FILE_BYTES // (1024 * 1024)} MiB.")
         return data.decode("utf-8-sig", errors="replace")
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """A pipe that a step put there would be waited for, for ever."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def new_files(folder: Path) -> CommandFiles:

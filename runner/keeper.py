@@ -125,6 +125,7 @@ def _attend(control: socket.socket, wake: socket.socket, leader: int) -> int:
             words = _hear(control)
             if STOP in words and look_up(leader) is not None:
                 os.kill(leader, signal.SIGTERM)
+                os.kill(leader, signal.SIGCONT)  # one that a step has stopped would not hear of it
             if KILL in words or not words:
                 end_tree(os.getpid())
                 poll.unregister(control)

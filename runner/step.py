@@ -8,7 +8,7 @@ from pathlib import Path
 
 from clockmesh.protocol.plan import Remote
 from clockmesh.runner.checkout import check_out_remote, check_out_snapshot, folder_of, options_from
-from clockmesh.runner.command_files import CommandFileError, CommandFiles, Said, new_files
+from clockmesh.runner.command_files import CommandFileError, CommandFiles, new_files
 from clockmesh.runner.environment import Places, step_environment
 from clockmesh.runner.errors import RunnerError
 from clockmesh.runner.evaluation import Scope
@@ -145,13 +145,8 @@ class _Run:
             timeout=self._timeout(),
             survives_cancel=self._survives_cancel,
         )
-        said = self._take(files)
-        wrong = list(said.errors) if said.failed else []
-        if listener:
-            self._outputs = listener.outputs | dict(said.outputs)
-            wrong += listener.errors
-        if ended.good and wrong:
-            raise _StepFailed(wrong[-1])
+        if wrong := self._take(files, listener, ended):
+            raise _StepFailed(wrong)
         return ended
 
     def _listener(self) -> Listener | None:
@@ -161,16 +156,20 @@ class _Run:
     def _write(self, lines: list[str]) -> None:
         self._around.log.write(self._name, lines)
 
-    def _take(self, files: CommandFiles) -> Said:
-        """What the step wrote counts however it ended."""
+    def _take(self, files: CommandFiles, listener: Listener | None, ended: Ended) -> str:
+        """What the step wrote counts however it ended. The error that fails the step, which is said then; '' for
+        none."""
         said = files.read()
-        self._outputs = said.outputs
+        self._outputs = (listener.outputs if listener else {}) | dict(said.outputs)
         self._state.env.update(said.env)
         self._state.paths.extend(said.paths)
-        for error in said.errors:
+        refused = listener.errors if listener else []
+        errors = [*said.errors, *refused]
+        fails = ended.good and (said.failed or bool(refused))
+        for error in errors[:-1] if fails else errors:
             self._say(f"Error: {error}")
         self._keep_summary(files)
-        return said
+        return errors[-1] if fails else ""
 
     def _keep_summary(self, files: CommandFiles) -> None:
         if self._around.summary is None:
@@ -195,16 +194,17 @@ class _Run:
             survives_cancel=self._survives_cancel,
         )
         self._say(f"Run {self._scope.text(self._step.uses)}")
+        ref, commit = source.ref, source.sha
         try:
             if isinstance(source, Remote):
-                check_out_remote(source, options, folder, git)
+                ref, commit = check_out_remote(source, options, folder, git)
             elif spec.snapshot:
                 check_out_snapshot(Path(spec.snapshot), source.origin, options, folder, git, self._say)
             else:
                 raise _StepFailed("the run was submitted without a source to check out")
         except OSError as error:
             raise _StepFailed(f"{error.filename or folder}: {error.strerror or error}") from error
-        self._outputs = {"ref": source.ref, "commit": source.sha}
+        self._outputs = {"ref": ref, "commit": commit}
         return Ended(0, How.ITSELF)
 
     def _environment(self, env: Mapping[str, str]) -> dict[str, str]:

@@ -74,7 +74,7 @@ class Listener:
         """The word that ends a pause of all commands; '' while they are obeyed."""
         self.outputs: dict[str, str] = {}
         self.errors: list[str] = []
-        """Why the step fails, whatever its exit status."""
+        """Why the step fails, whatever its exit status; not shown here."""
 
     def hear(self, lines: list[str]) -> None:
         shown: list[str] = []
@@ -116,7 +116,7 @@ class Listener:
 
     def _refused(self, error: str) -> str:
         self.errors.append(error)
-        return f"Error: {error}"
+        return ""
 
 
 def _annotation(word: str, command: Command) -> str:

@@ -56,6 +56,7 @@ def test_commands_are_obeyed_where_they_are_wanted(tmp_path: Path) -> None:
     result, log = led(tmp_path, commands=True, T="topaz-8812")
     assert result.conclusion is Conclusion.FAILURE
     assert "`set-env` command is disabled" in result.error
+    assert len([line for line in log if "command is disabled" in line]) == 1
     assert "<***>" in log
     assert dict(result.outputs) == {"said": "yes"}
     assert (tmp_path / "job" / "summary").read_text() == "T is 2 ***\nno line feed\n"

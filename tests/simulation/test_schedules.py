@@ -85,6 +85,7 @@ def kinds_found(words: str) -> set[str]:
         ("granters", {"overlap"}),
         ("accept-check", {"two_finals", "start_after_final", "runs_after_final"}),
         ("adoption", {"two_finals", "start_after_final", "runs_after_final"}),
+        ("restart", {"stuck"}),
         ("release", {"stuck"}),
     ],
 )
