@@ -26,6 +26,7 @@ _WHERE = {
     "status": "cli_mesh",
     "version": "cli_mesh",
     "submit": "cli_submit",
+    "local": "cli_local",
     "list": "cli_runs",
     "show": "cli_runs",
     "logs": "cli_runs",

@@ -197,6 +197,19 @@ def _submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ref", metavar="R", help="its branch, tag or commit (default: its default branch)")
 
 
+def _local(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="the workflow")
+    parser.add_argument("--job", metavar="J", help="only this job and what it needs")
+    parser.add_argument("-i", "--input", dest="inputs", action="append", type=_pair, default=[], metavar="KEY=VALUE",
+                        help="an input of workflow_dispatch; once for each")
+    parser.add_argument("--secret-file", metavar="F",
+                        help="the context secrets: NAME=value lines, or NAME<<WORD, lines, WORD")
+    parser.add_argument("--var", dest="variables", action="append", type=_pair, default=[], metavar="KEY=VALUE",
+                        help="a variable of the context vars; once for each")
+    parser.add_argument("--event", metavar="NAME", help="what triggers it (default: push, else the file's first)")
+    parser.add_argument("--event-file", metavar="JSON", help="a file with what github.event shall be")
+
+
 def _list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", "--limit", type=_whole, metavar="N", help="the newest N only (0: all)")
 
@@ -221,6 +234,7 @@ _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "invite": _invite,
     "join": _join,
     "submit": _submit,
+    "local": _local,
     "list": _list,
     "show": _run,
     "logs": _logs,

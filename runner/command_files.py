@@ -17,6 +17,8 @@ Found = TypeVar("Found")
 
 MAX_FILE_BYTES = 8 * 1024 * 1024
 """Of one such file; outputs are bounded far lower, this only keeps a runaway step from filling memory."""
+MAX_SUMMARY_BYTES = 1024 * 1024
+"""Of one step, as on GitHub."""
 
 _KINDS = ("output", "env", "path", "state", "step_summary")
 _BLOCKED = ("NODE_OPTIONS",)
@@ -63,6 +65,16 @@ class CommandFiles:
             errors.append(f"Can't store {name.upper()} output parameter using '$GITHUB_ENV' command.")
         env = {name: value for name, value in env.items() if not name.upper().startswith(_RESERVED)}
         return Said(outputs, env, tuple(paths), tuple(errors), failed)
+
+    def summary(self) -> str:
+        """What the step wrote of its summary. CommandFileError when it is more than a summary may be."""
+        text = self._text("step_summary")
+        if (size := len(text.encode())) > MAX_SUMMARY_BYTES:
+            raise CommandFileError(
+                f"$GITHUB_STEP_SUMMARY upload aborted, supports content up to a size of {MAX_SUMMARY_BYTES // 1024}k, "
+                f"got {size // 1024}k"
+            )
+        return text
 
     def _pairs(self, kind: str, errors: list[str]) -> list[tuple[str, str]]:
         return _or_error(kind, errors, lambda: parse_pairs(self._text(kind)), [])

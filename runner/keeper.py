@@ -66,8 +66,9 @@ def run_keeper(control: socket.socket, title: str, job: Callable[[], None], work
     os._exit(0)
 
 
-def run_warden(host_lives: int, mark: str) -> NoReturn:
-    """The life of a warden, in a freshly forked process: when the pipe `host_lives` ends, kill what carries `mark`."""
+def run_warden(host_lives: int, mark: str, folder: Path | None = None) -> NoReturn:
+    """The life of a warden, in a freshly forked process: when the pipe `host_lives` ends, kill what carries `mark`, and
+    then remove `folder`."""
     os.setsid()
     set_title("job warden")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -77,6 +78,8 @@ def run_warden(host_lives: int, mark: str) -> NoReturn:
     for _ in range(_WARDEN_PASSES):
         end(marked(mark))
         time.sleep(_PASS_S)
+    if folder is not None:
+        remove_tree(folder)
     os._exit(0)
 
 
