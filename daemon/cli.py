@@ -52,13 +52,18 @@ def main(words: Sequence[str] | None = None) -> int:
         return Exit.INTERRUPTED
     except BrokenPipeError:
         return _reader_left()
+    except OSError as error:
+        return _unprinted(error) if error.filename is None else _defect(error)
     except Exception as error:  # The last border: a defect of ours ends in one line and a status too.
         return _defect(error)
     return status
 
 
 def _print_anything() -> None:
-    """What the terminal's encoding lacks becomes a question mark, not an error."""
+    """What the terminal's encoding lacks becomes a question mark, not an error; where there is no output (`>&-`) what
+    was asked for is done all the same."""
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="replace")
@@ -88,6 +93,8 @@ def _print_help(text: str) -> int:
         print(text, flush=True)
     except BrokenPipeError:
         return _reader_left()
+    except OSError as error:
+        return _unprinted(error)
     return Exit.OK
 
 
@@ -95,6 +102,12 @@ def _complain(trouble: Trouble) -> None:
     """One line. What has its place in a file begins with it, as compilers do, so that editors can jump there."""
     prefix = "" if trouble.place else "clockmesh: "
     _tell(prefix + clean(" ".join(trouble.message.splitlines())))
+
+
+def _unprinted(error: OSError) -> int:
+    """A full disk behind `> file`; requests to the daemon have had their own words."""
+    _tell(f"clockmesh: what came cannot be printed: {error.strerror or error}")
+    return Exit.INTERNAL
 
 
 def _defect(error: Exception) -> int:

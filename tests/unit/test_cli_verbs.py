@@ -391,6 +391,22 @@ def test_a_reader_that_leaves_ends_the_command_quietly(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+@pytest.mark.parametrize("word", ["version", "--help"])
+def test_a_full_disk_is_one_line_and_no_defect(word: str) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "clockmesh.daemon.cli", word], stdout=full, stderr=subprocess.PIPE, timeout=60
+        )
+    assert done.returncode == 70
+    assert done.stderr == b"clockmesh: what came cannot be printed: No space left on device\n"
+
+
+def test_without_an_output_the_command_is_done_all_the_same() -> None:
+    words = [sys.executable, "-m", "clockmesh.daemon.cli", "version"]
+    done = subprocess.run(["/bin/sh", "-c", '"$@" >&-', "sh", *words], stderr=subprocess.PIPE, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_a_short_command_imports_nothing_heavy(tmp_path: Path) -> None:
     """Starting up is at most four times a bare python's, which only lean imports keep."""
     program = (
