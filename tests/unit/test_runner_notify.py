@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from clockmesh.daemon.notify import Notifier
+from clockmesh.runner.notify import Notifier
 
 
 def test_the_manager_hears_ready_alive_and_stopping(tmp_path: Path) -> None:
