@@ -19,8 +19,8 @@ from clockmesh.daemon.control import serve_control
 from clockmesh.daemon.errors import DaemonError, UsageError
 from clockmesh.daemon.home import Home, default_home
 from clockmesh.daemon.logsetup import set_up_logs
-from clockmesh.daemon.notify import Notifier
 from clockmesh.daemon.service import Service
+from clockmesh.runner.notify import Notifier
 
 log = structlog.get_logger()
 _UNSANDBOXED = "jobs run without a sandbox, as this user: submit only workflows that you would run yourself"
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         set_up_logs(sys.stderr)
         home = Home(options.home)
         with home.locked():
-            trio.run(_live, home, options.listen)
+            trio.run(_live, home, options.listen, options.host == "unit")
     except DaemonError as error:
         return _fail(error)
     except BaseExceptionGroup as group:
@@ -61,6 +61,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--listen", type=_listen, metavar="HOST:PORT",
                         help="where other peers reach it; kept for later starts (default: every address, a free port "
                              "chosen once)")
+    parser.add_argument("--host", choices=("own", "unit"), default="own",
+                        help="who starts the runner host: this daemon when none answers (own, the default), or a "
+                             "service manager (unit, as in clockmeshd.service)")
     return parser.parse_args(arguments)
 
 
@@ -88,11 +91,11 @@ def _fail(error: DaemonError) -> int:
     return error.exit
 
 
-async def _live(home: Home, listen: Listen | None) -> None:
+async def _live(home: Home, listen: Listen | None, host_unit: bool) -> None:
     """Be a peer until a signal comes."""
     notifier = Notifier(os.environ)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        service = Service(home, listen=listen)
+        service = Service(home, listen=listen, host_unit=host_unit)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signal, signals, nursery.cancel_scope)
             await nursery.start(service.run)

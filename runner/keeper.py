@@ -29,6 +29,9 @@ KILL = b"K"
 
 _NICE = 10
 """Of jobs; the host, which must be in time for D, and the keeper keep theirs."""
+_UMASK = 0o022
+"""Of jobs, whatever the host's: files that they pack or commit have the modes of anybody's machine. Their folder is
+private all the same."""
 _OOM_SCORE = "500"
 """When memory runs out the job goes first, not the daemon or the host."""
 _PASS_S = 0.005
@@ -95,6 +98,7 @@ def _fork_leader(not_for_it: tuple[socket.socket, ...], title: str, job: Callabl
         die_with(keeper)
         os.setsid()
         os.nice(_NICE)
+        os.umask(_UMASK)
         with suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
         set_title(f"job: {title}")
