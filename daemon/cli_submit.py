@@ -38,6 +38,7 @@ def submit_verb(asked: Asked) -> int:
 def _order(asked: Asked) -> dict[str, Any]:
     """The request's body; everything that can be wrong on this side is found before the daemon is asked."""
     options = asked.options
+    _check_texts(options.file, options.remote, options.ref, *(value for pair in options.inputs for value in pair))
     order: dict[str, Any] = {
         "inputs": _inputs(options.inputs),
         "priority": options.priority,
@@ -56,6 +57,13 @@ def _order(asked: Asked) -> dict[str, Any]:
         order["path"] = _path_in_remote(options.file)
         order["remote"] = {"url": options.remote, "ref": options.ref or ""}
     return order
+
+
+def _check_texts(*texts: str | None) -> None:
+    """What other peers read is UTF-8; of bytes that are none a command line makes surrogates."""
+    for text in texts:
+        if text and not text.isascii() and text != text.encode(errors="replace").decode():
+            raise Trouble(Exit.USAGE, "usage", f"'{text.encode(errors='replace').decode()}' is not UTF-8")
 
 
 def _inputs(pairs: list[tuple[str, str]]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from clockmesh.daemon import cli, cli_mesh, cli_runs, cli_submit
+from clockmesh.daemon.client import quoted
 from clockmesh.daemon.exits import Exit, Trouble
 
 RUN = "3f9a1c20b7d4" + "0" * 52
@@ -331,6 +332,24 @@ def test_what_is_wrong_with_inputs_names_the_file_as_it_was_typed(
     daemon.answers["POST /v1/runs"] = Trouble(Exit.USAGE, "bad_input", "sub/flow.yml has no input 'a'")
     assert cli.main(["run", "submit", "./sub/flow.yml", "--input", "a=1"]) == 2
     assert complaint(capsys) == "clockmesh: ./sub/flow.yml has no input 'a'"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["a\udcff.yml"], ["f.yml", "--input", "a=\udcff"], ["f.yml", "--remote", "x\udcff"],
+     ["f.yml", "--remote", "x", "--ref", "\udcff"]],
+)  # fmt: skip
+def test_bytes_that_are_no_text_are_refused_in_one_line(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str], tmp_path: Path, words: list[str]
+) -> None:
+    (tmp_path / "f.yml").write_text("x")
+    assert cli.main(["run", "submit", *words]) == 2
+    assert "is not UTF-8" in complaint(capsys)
+    assert daemon.asked == []
+
+
+def test_a_run_that_is_asked_for_by_bytes_that_are_no_text_is_sent_as_a_question_mark() -> None:
+    assert quoted("a\udcff") == "a%3F"
 
 
 def test_an_empty_file_name_is_said_so(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
