@@ -51,7 +51,7 @@ def _tick(machine: Machine, run: RunState, now: float) -> list[str]:
     if not earlier:
         return []
     short = earlier[0].hex()[:12]
-    return [f"waiting for the tick before it, run {short}, to end; clockmesh run cancel {short} would end that"]
+    return [f"waiting for another tick of its schedule, run {short}; clockmesh run cancel {short} would end that"]
 
 
 def _names(machine: Machine, peers: Iterable[PeerId]) -> str:

@@ -10,12 +10,13 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from clockmesh.coordinator import calendar, leases, moves, ownership, schedules
+from clockmesh.coordinator import calendar, jobs, leases, moves, ownership, schedules
 from clockmesh.coordinator.runs import RunState
 from clockmesh.coordinator.schedules import ScheduleState
 from clockmesh.protocol.codec import tick_run
 from clockmesh.protocol.events import CancelAsked
 from clockmesh.protocol.ids import PeerId, RunId, ScheduleId
+from clockmesh.protocol.limits import MAX_INTEGER
 from clockmesh.protocol.schedules import CatchUp, Overlap, TickSkipped, TickSubmitted
 
 if TYPE_CHECKING:
@@ -106,11 +107,17 @@ def waits_until(machine: Machine, run: RunState, now: float) -> float | None:
 
 
 def behind(machine: Machine, run: RunState) -> list[RunId]:
-    """Earlier ticks of its schedule that it waits for."""
+    """The ticks of its schedule that it waits for: those that have begun, then those due before it."""
     tick = run.tick
     if tick is None or machine.state.schedules[tick.schedule].told.overlap is Overlap.ALLOW:
         return []
-    return [other.run for other in _open_ticks(machine, tick.schedule, tick.due_ms - 1)]
+    others = [other for other in _open_ticks(machine, tick.schedule, MAX_INTEGER) if other is not run]
+    place = (not _has_begun(run), tick.due_ms) if others else (False, 0)
+    return [other.run for other in others if other.tick and (not _has_begun(other), other.tick.due_ms) < place]
+
+
+def _has_begun(run: RunState) -> bool:
+    return any(job.final is not None or jobs.holders(job) for job in run.jobs.values())
 
 
 def _open_ticks(machine: Machine, schedule: ScheduleId, upto_ms: int) -> list[RunState]:

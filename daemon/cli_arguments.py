@@ -21,6 +21,7 @@ _GENERAL = {
     "--home DIR": "the peer's home (default: $CLOCKMESH_HOME, else\n$XDG_STATE_HOME/clockmesh)",
     "--json": "print JSON",
 }
+_WORDS_WIDTH = max(len(verb.words) for verb in VERBS)
 _EXITS = (
     "exit status: 0 ok, 1 the run failed, 2 wrong usage or input, 3 not found,\n"
     "4 no daemon answers, 5 not allowed, 6 conflict, 7 busy, 8 the run was cancelled,\n"
@@ -113,7 +114,7 @@ def _beginning_with(said: list[str]) -> list[Verb]:
 def _unknown(said: list[str]) -> Trouble:
     from difflib import get_close_matches
 
-    spellings = [verb.words for verb in VERBS if verb.words] + ["run", "peer"]
+    spellings = [verb.words for verb in VERBS if verb.words] + ["run", "peer", "schedule"]
     last_words = {verb.words.split()[-1]: verb.words for verb in VERBS if verb.words}
     typed = " ".join(said)
     close = [last_words[typed]] if typed in last_words else get_close_matches(typed, spellings, 1)
@@ -137,7 +138,10 @@ def _help_on(said: list[str]) -> str:
 
 def _overview() -> str:
     verbs = [verb for verb in VERBS if verb.words]
-    general = "\n".join(f"  {option:<12} " + text.replace("\n", "\n" + " " * 15) for option, text in _GENERAL.items())
+    margin = " " * (_WORDS_WIDTH + 3)
+    general = "\n".join(
+        f"  {option:<{_WORDS_WIDTH}} " + text.replace("\n", "\n" + margin) for option, text in _GENERAL.items()
+    )
     return (
         "usage: clockmesh VERB ...\n\nGitHub Actions workflows on a handful of your own machines.\n\n"
         f"{_listed(verbs)}\n\nwith every verb, before or after it:\n{general}\n\n{_more()}\n\n{_EXITS}"
@@ -149,7 +153,7 @@ def _more() -> str:
 
 
 def _listed(verbs: Sequence[Verb]) -> str:
-    return "\n".join(f"  {verb.words:<12} {verb.help}" for verb in verbs)
+    return "\n".join(f"  {verb.words:<{_WORDS_WIDTH}} {verb.help}" for verb in verbs)
 
 
 # ---- the options of each verb ----
@@ -177,6 +181,11 @@ def _invite(parser: argparse.ArgumentParser) -> None:
 def _submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="the workflow; with --remote, its path in that repository")
     parser.add_argument("-f", "--follow", action="store_true", help="print what happens until the end; exit as the run")
+    _workflow_options(parser)
+
+
+def _workflow_options(parser: argparse.ArgumentParser) -> None:
+    """How a workflow's jobs run, and where its repository is."""
     parser.add_argument("--force", action="store_true", help="take a workflow without the tag p2p-workflow")
     parser.add_argument("--guard", choices=("quorum", "lease"),
                         help="quorum: never two starts; lease: in any partition (default: quorum from 3 peers on)")
@@ -186,6 +195,23 @@ def _submit(parser: argparse.ArgumentParser) -> None:
                         help="1 critical ... 6 and more very low (default: 5)")
     parser.add_argument("--remote", metavar="URL", help="take the repository from this git URL")
     parser.add_argument("--ref", metavar="R", help="its branch, tag or commit (default: its default branch)")
+
+
+def _schedule_add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="the workflow; with --remote, its path in that repository")
+    parser.add_argument("--name", help="what it is called (default: the file's name without its ending)")
+    parser.add_argument("--catch-up", choices=("skip", "last", "all"), default="last",
+                        help="of ticks missed while all peers were away (default: last)")
+    parser.add_argument("--overlap", choices=("allow", "skip", "buffer", "cancel"), default="skip",
+                        help="of a tick due while an earlier one runs (default: skip)")
+    parser.add_argument("--jitter", type=_jitter, default=0, metavar="TIME",
+                        help="spread the ticks over so long after they are due (default: 0)")
+    _workflow_options(parser)
+
+
+def _schedule(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("schedule", metavar="SCHEDULE", type=_schedule_name,
+                        help="its name, or the first digits of its id (4 or more)")
 
 
 def _list(parser: argparse.ArgumentParser) -> None:
@@ -218,6 +244,11 @@ _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "wait": _wait,
     "cancel": _run,
     "why": _run,
+    "schedule_add": _schedule_add,
+    "schedule_trigger": _schedule,
+    "schedule_pause": _schedule,
+    "schedule_resume": _schedule,
+    "schedule_remove": _schedule,
 }
 
 
@@ -251,6 +282,16 @@ def _seconds(text: str) -> float:
     if not match or float(match[1]) <= 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 90s, 30m, 2h or 1d")
     return float(match[1]) * _UNITS[match[2]]
+
+
+def _jitter(text: str) -> int:
+    return 0 if re.fullmatch("0+[smh]?", text) else math.ceil(_seconds(text))
+
+
+def _schedule_name(text: str) -> str:
+    if not text.strip() or "/" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} is no schedule's name or id")
+    return text.strip()
 
 
 def _pair(text: str) -> tuple[str, str]:

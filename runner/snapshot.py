@@ -65,7 +65,7 @@ def make_snapshot(start: Path, *, limit: int) -> Made:
 def _take_git(root: Path, file: BinaryIO, limit: int) -> Snapshot:
     sha = _git(root, "rev-parse", "--verify", "--quiet", "HEAD^{commit}", may_fail=True).decode().strip()
     ref = _git(root, "symbolic-ref", "--quiet", "HEAD", may_fail=True).decode().strip()
-    origin = _origin(root)
+    origin = origin_url(root)
     names = set(_names(root, "ls-files", "--others", "--exclude-standard", "-z"))
     if sha:
         names |= set(_names(root, "diff", "--name-only", "--no-renames", "--ignore-submodules=all", "-z", "HEAD"))
@@ -170,7 +170,7 @@ def _plain_root(start: Path) -> Path:
     return next((above.parent for above in start.parents if above.name == ".github"), start.parent)
 
 
-def _origin(root: Path) -> str:
+def origin_url(root: Path) -> str:
     """The URL of `origin`, a password in it left out (it would be read by every peer), a path made absolute."""
     url = _git(root, "remote", "get-url", "origin", may_fail=True).decode(errors="replace").strip()
     if re.match(r"[a-z+]+://", url, re.IGNORECASE):

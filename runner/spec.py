@@ -48,6 +48,8 @@ class JobSpec:
     """Wall time of the submission."""
     run_number: int = 1
     """`github.run_number`."""
+    schedule: str = ""
+    """The cron line that made this run: `github.event.schedule`; '' for a run that is no tick."""
 
     @property
     def ref(self) -> AttemptRef:
@@ -81,6 +83,7 @@ def spec_to_map(spec: JobSpec) -> dict[str, Any]:
         "peer": spec.peer,
         "submitted_ms": spec.submitted_ms,
         "run_number": spec.run_number,
+        "schedule": spec.schedule,
     }
 
 
@@ -100,4 +103,5 @@ def spec_from_map(fields: Mapping[str, Any]) -> JobSpec:
         peer=str(fields["peer"]),
         submitted_ms=int(fields["submitted_ms"]),
         run_number=int(fields["run_number"]),
+        schedule=str(fields.get("schedule", "")),
     )

@@ -180,9 +180,24 @@ def test_buffer_keeps_one_waiting_and_skips_what_comes_meanwhile() -> None:
     assert minutes(mesh, schedule) == [2, 3]
     assert len(mesh.starts) == 1
     waiting = " ".join(explain(mesh["A"].machine, tick_run(schedule, 3 * MINUTE), mesh.now))
-    assert "waiting for the tick before it" in waiting
+    assert "waiting for another tick of its schedule" in waiting
     finish_all(mesh)
     mesh.advance(5)
+    assert len(mesh.starts) == 2
+
+
+def test_a_tick_that_turns_up_late_waits_for_the_one_that_has_begun() -> None:
+    mesh = mesh_of()
+    schedule = add(mesh, catch_up=CatchUp.SKIP)
+    mesh["A"].write([TickSubmitted(schedule, 3 * MINUTE)])
+    mesh.now += 85.0
+    mesh.advance(10)
+    assert len(mesh.starts) == 1
+    mesh["B"].write([TickSubmitted(schedule, 2 * MINUTE)])
+    mesh.advance(10)
+    assert len(mesh.starts) == 1
+    finish_all(mesh)
+    mesh.advance(10)
     assert len(mesh.starts) == 2
 
 
