@@ -183,7 +183,7 @@ class Loop:
         return batch
 
     async def _commit(self, batch: Batch) -> None:
-        own = build_nodes(self._key, self.clock, batch.events, self.wall_ms())
+        own = build_nodes(self._key, self.clock, batch.events, int(time.time() * 1000))
         for node in own:
             self._collect(step(self.machine, NodeAdded(node), self._now()))
         self._announce()
@@ -228,7 +228,7 @@ class Loop:
             self._wake_moved.set()
 
     def wall_ms(self) -> int:
-        """What the wall clock shows; information, but for schedules."""
+        """What the clock shows that schedules go by."""
         return int(self._wall() * 1000)
 
     def _own_seq(self) -> int:
