@@ -59,12 +59,13 @@ def follow(machine: Machine, known: ScheduleState, watch: Watch, wall: int, now:
 def _wanted(
     machine: Machine, known: ScheduleState, last: Voters, now: float
 ) -> tuple[Guard, tuple[PeerId, ...]]:
-    """The guard and electorate that a submission now would have; an electorate of the full size stays as it is."""
+    """The guard and electorate that a submission now would have, where that is more peers than vote already: an
+    electorate never shrinks (DESIGN 5.12), and who is silent for a while stays in it."""
     guard = last.guard
     if known.told.guard_follows and len(machine.members) >= requests.QUORUM_FROM:
         guard = Guard.QUORUM
-    full = len(last.electorate) == requests.MAX_ELECTORS and machine.members.keys() >= set(last.electorate)
-    return guard, last.electorate if full else requests.draw_electorate(machine, known.schedule, now)
+    drawn = requests.draw_electorate(machine, known.schedule, now)
+    return guard, drawn if len(drawn) > len(last.electorate) else last.electorate
 
 
 def _vote(machine: Machine, known: ScheduleState, last: Voters, move: SetHash, wall: int) -> None:

@@ -214,6 +214,18 @@ def test_a_guard_that_nobody_asked_for_becomes_a_quorum_with_the_third_member() 
     assert len(state_of(mesh, schedule).chain[-1].electorate) == 3
 
 
+def test_an_electorate_of_living_peers_neither_shrinks_nor_changes_when_some_fall_silent() -> None:
+    names = "ABCDEFGHI"
+    mesh = mesh_of(names)
+    schedule = add(mesh)
+    assert len(state_of(mesh, schedule).chain[0].electorate) == 7
+    for name in "CDE":
+        mesh[name].crash()
+    pass_time(mesh, 120)
+    assert len(state_of(mesh, schedule).chain) == 1
+    assert state_of(mesh, schedule).moves == {}
+
+
 def test_a_guard_that_was_asked_for_stays() -> None:
     mesh = mesh_of("A")
     schedule = add(mesh, guard=Guard.LEASE)
