@@ -69,6 +69,8 @@ def _inputs(pairs: list[tuple[str, str]]) -> dict[str, str]:
 
 def read_workflow_file(file: str) -> bytes:
     """The file's bytes; Trouble (USAGE), beginning with the file as it was typed, where there are none to send."""
+    if not file:
+        raise Trouble(Exit.USAGE, "bad_file", "FILE is empty; name the workflow file")
     try:
         with open(file, "rb") as stream:
             content = stream.read(MAX_WORKFLOW_BYTES + 1)
@@ -105,6 +107,8 @@ def path_in_repository(file: str) -> str:
 
 def _path_in_remote(path: str) -> str:
     normal = os.path.normpath(path)
+    if not path:
+        raise Trouble(Exit.USAGE, "bad_file", "FILE is empty; name the workflow's path in that repository")
     if os.path.isabs(normal) or normal.split("/")[0] in ("..", "."):
         raise _bad_file(path, "with --remote, FILE is the workflow's path inside that repository")
     return normal
@@ -128,7 +132,7 @@ def posted(client: Client, where: str, asked: Asked, body: dict[str, Any]) -> di
     try:
         return client.post(where, body)
     except Trouble as trouble:
-        if trouble.place.get("file") == body["path"] and asked.options.remote is None:
+        if asked.options.remote is None and trouble.message.startswith((f"{body['path']}:", f"{body['path']} ")):
             message = asked.options.file + trouble.message.removeprefix(body["path"])
             raise Trouble(trouble.exit, trouble.code, message, trouble.place) from None
         raise

@@ -168,8 +168,7 @@ async def test_connection_callbacks_that_fail_do_not_end_the_host() -> None:
 
         one.recorder.connected = one.recorder.disconnected = fail  # type: ignore[method-assign]
         host = one.host
-        one.host.members[two.id].links[-1].abort()
-        await eventually(lambda: not one.network.connected)
+        await one.lose(two)
         await eventually(lambda: bool(one.network.connected))
         assert one.host is host
 

@@ -313,6 +313,34 @@ def test_init_through_a_running_daemon_says_what_to_type_next(
     assert "clockmeshd" not in text
 
 
+def test_a_peer_without_a_mesh_is_told_the_commands_for_its_own_home(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon.answers["GET /v1/peers"] = Trouble(Exit.CONFIGURATION, "no_mesh", "...")
+    assert cli.main(["peer", "list", "--home", "d"]) == 78
+    said = complaint(capsys)
+    assert "clockmesh init --home d" in said
+    assert "clockmesh join LINE --home d" in said
+
+
+def test_what_is_wrong_with_inputs_names_the_file_as_it_was_typed(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/flow.yml").write_text("x")
+    daemon.answers["POST /v1/runs"] = Trouble(Exit.USAGE, "bad_input", "sub/flow.yml has no input 'a'")
+    assert cli.main(["run", "submit", "./sub/flow.yml", "--input", "a=1"]) == 2
+    assert complaint(capsys) == "clockmesh: ./sub/flow.yml has no input 'a'"
+
+
+def test_an_empty_file_name_is_said_so(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["run", "submit", ""], ["run", "submit", "", "--remote", "git://host/x"]):
+        assert cli.main(words) == 2
+        assert "FILE is empty" in complaint(capsys)
+    assert daemon.asked == []
+
+
 def test_a_defect_is_one_line_and_70(
     daemon: Daemon, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -362,6 +390,22 @@ def test_a_reader_that_leaves_ends_the_command_quietly(tmp_path: Path) -> None:
     )
     os.close(write)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("word", ["version", "--help"])
+def test_a_full_disk_is_one_line_and_no_defect(word: str) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "clockmesh.daemon.cli", word], stdout=full, stderr=subprocess.PIPE, timeout=60
+        )
+    assert done.returncode == 70
+    assert done.stderr == b"clockmesh: what came cannot be printed: No space left on device\n"
+
+
+def test_without_an_output_the_command_is_done_all_the_same() -> None:
+    words = [sys.executable, "-m", "clockmesh.daemon.cli", "version"]
+    done = subprocess.run(["/bin/sh", "-c", '"$@" >&-', "sh", *words], stderr=subprocess.PIPE, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_a_short_command_imports_nothing_heavy(tmp_path: Path) -> None:
