@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clockmesh.coordinator import claims, jobs, leases, ranks, runs, take
+from clockmesh.coordinator import claims, jobs, leases, ranks, runs, take, ticks
 from clockmesh.coordinator.jobs import JobState
 from clockmesh.coordinator.runs import RunState
 from clockmesh.protocol.ids import JobKey, PeerId, RunId
@@ -31,11 +31,27 @@ def explain(machine: Machine, run_id: RunId, now: float) -> list[str]:
     lines = [f"run {short} was submitted by {machine.name_of(run.carrier.submitter)}; {_electorate(machine, run, now)}"]
     if run.cancel_asked:
         lines.append("its end was asked for: running jobs are being stopped, the others end as cancelled")
+    lines += _tick(machine, run, now)
     for key in list(run.open)[:MAX_JOBS]:
         lines += [f"{key}: {line}" for line in _open(machine, run, run.jobs[key], now)]
     if len(run.open) > MAX_JOBS:
         lines.append(f"{len(run.open) - MAX_JOBS} more jobs are open; clockmesh run show {short} lists them")
     return lines
+
+
+def _tick(machine: Machine, run: RunState, now: float) -> list[str]:
+    """What holds a schedule's run back as a whole."""
+    until = ticks.waits_until(machine, run, now)
+    if run.cancel_asked or run.tick is None:
+        return []
+    if until is not None:
+        left = f"{until - now:.0f} s" if until - now < 600 else f"{(until - now) / 3600:.1f} h"
+        return [f"its time comes in {left} by this peer's clock; a peer whose clock is ahead submitted it"]
+    earlier = ticks.behind(machine, run)
+    if not earlier:
+        return []
+    short = earlier[0].hex()[:12]
+    return [f"waiting for another tick of its schedule, run {short}; clockmesh run cancel {short} would end that"]
 
 
 def _names(machine: Machine, peers: Iterable[PeerId]) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from clockmesh.protocol.beacon import Beacon
 from clockmesh.protocol.events import Description
-from clockmesh.protocol.ids import AttemptRef, PeerId, RunId
+from clockmesh.protocol.ids import AttemptRef, PeerId, RunId, ScheduleId
 from clockmesh.protocol.node import Node
 from clockmesh.protocol.plan import Guard, Plan
 from clockmesh.protocol.result import Result
+from clockmesh.protocol.schedules import CatchUp, CronLine, Overlap
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,10 @@ class Started:
 class Ticked:
     """Time passed; nothing else."""
 
+    wall_ms: int | None = None
+    """What this peer's wall clock shows, ms since 1970; the machine reckons on from there. Without it no tick of a
+    schedule is submitted or granted."""
+
 
 @dataclass(frozen=True, slots=True)
 class BeaconHeard:
@@ -65,6 +71,51 @@ class SubmitWanted:
 class CancelWanted:
     token: int
     run: RunId
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleWanted:
+    """A schedule whose ticks are due from `wall_ms` on."""
+
+    token: int
+    nonce: bytes
+    """16 bytes, never used before."""
+    name: str
+    lines: tuple[CronLine, ...]
+    plan: Plan
+    wall_ms: int
+    guard: Guard | None = None
+    """None: as for a run, and it follows the number of members."""
+    priority: float = 5.0
+    catch_up: CatchUp = CatchUp.LAST
+    overlap: Overlap = Overlap.SKIP
+    jitter_s: int = 0
+
+
+class Change(StrEnum):
+    PAUSE = "pause"
+    RESUME = "resume"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleChangeWanted:
+    token: int
+    schedule: ScheduleId
+    change: Change
+    wall_ms: int
+    """A resumed schedule's ticks are due from then on."""
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerWanted:
+    """A run of the schedule's plan now, beside its ticks."""
+
+    token: int
+    schedule: ScheduleId
+    nonce: bytes
+    heads: bytes
+    """As in `SubmitWanted`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +150,9 @@ Input = (
     | BeaconHeard
     | SubmitWanted
     | CancelWanted
+    | ScheduleWanted
+    | ScheduleChangeWanted
+    | TriggerWanted
     | DescribeWanted
     | AdmitWanted
     | JobEnded

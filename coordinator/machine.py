@@ -6,9 +6,11 @@ counted at once and handed out as `Append`. The same machine runs in the daemon 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
-from clockmesh.coordinator import holding, leases, requests, take, votes
+from clockmesh.coordinator import holding, leases, requests, schedule_requests, take, ticks, votes
+from clockmesh.coordinator.calendar import Calendar, NoCalendar
 from clockmesh.coordinator.effects import Append, Effect, RunChanged, Wake
 from clockmesh.coordinator.holding import Held
 from clockmesh.coordinator.inputs import (
@@ -19,9 +21,12 @@ from clockmesh.coordinator.inputs import (
     Input,
     JobEnded,
     NodeAdded,
+    ScheduleChangeWanted,
+    ScheduleWanted,
     Started,
     SubmitWanted,
     Ticked,
+    TriggerWanted,
 )
 from clockmesh.coordinator.jobs import JobState
 from clockmesh.coordinator.leases import Leases
@@ -29,6 +34,7 @@ from clockmesh.coordinator.members import Member
 from clockmesh.coordinator.runs import RunState
 from clockmesh.coordinator.state import State, add_event, add_node
 from clockmesh.coordinator.take import Offers
+from clockmesh.coordinator.ticks import Ticker
 from clockmesh.coordinator.timers import Timers
 from clockmesh.protocol.beacon import Beacon, Heard
 from clockmesh.protocol.events import Event, PeerDescribed
@@ -43,7 +49,16 @@ MIN_BEACONS = 10
 class Machine:
     """What one peer knows and holds. `step` changes it; everything else only reads."""
 
-    def __init__(self, me: PeerId, mesh: MeshId, *, beacon_period: float = 1.0, lease: float = 15.0) -> None:
+    def __init__(
+        self,
+        me: PeerId,
+        mesh: MeshId,
+        *,
+        beacon_period: float = 1.0,
+        lease: float = 15.0,
+        calendar: Calendar | None = None,
+    ) -> None:
+        """`calendar` says what cron lines mean; without one this peer submits no ticks."""
         if lease < MIN_BEACONS * beacon_period:
             raise ValueError(f"a lease of {lease} s is shorter than {MIN_BEACONS} beacon periods of {beacon_period} s")
         self.me = me
@@ -58,6 +73,8 @@ class Machine:
         """Jobs without a final result of which this peer granted more than one attempt."""
         self.offers = Offers()
         self.timers = Timers()
+        self.calendar: Calendar = calendar or NoCalendar()
+        self.ticker = Ticker()
         self.described_ahead = 0
         """Own descriptions decided whose nodes have not come yet."""
         self.out: list[Effect] = []
@@ -140,6 +157,7 @@ def step(machine: Machine, input: Input, now: float) -> list[Effect]:
         return _effects(machine, now)
     for ref in machine.timers.due(now):
         machine.state.touched[ref] = None
+    ticks.look(machine, now)
     _settle(machine, now)
     return _effects(machine, now)
 
@@ -151,7 +169,8 @@ def _absorb(machine: Machine, input: Input, now: float) -> None:
         case Started():
             _start(machine, input, now)
         case Ticked():
-            pass
+            if input.wall_ms is not None:
+                ticks.tell(machine, input.wall_ms, now)
         case BeaconHeard():
             _hear(machine, input.beacon, now)
         case JobEnded():
@@ -160,6 +179,12 @@ def _absorb(machine: Machine, input: Input, now: float) -> None:
             requests.submit(machine, input, now)
         case CancelWanted():
             requests.cancel(machine, input)
+        case ScheduleWanted():
+            schedule_requests.add(machine, input, now)
+        case ScheduleChangeWanted():
+            schedule_requests.change(machine, input)
+        case TriggerWanted():
+            schedule_requests.trigger(machine, input, now)
         case DescribeWanted():
             requests.describe(machine, input)
         case AdmitWanted():
@@ -219,7 +244,12 @@ def _look(machine: Machine, ref: JobRef, now: float) -> None:
         return
     if len(job.votes.get(machine.me, ())) > 1:
         machine.contested[ref] = None
-    times = (holding.hold(machine, job, now), take.consider(machine, job, now), votes.next_silence(machine, job, now))
+    times = (
+        holding.hold(machine, job, now),
+        take.consider(machine, job, now),
+        votes.next_silence(machine, job, now),
+        ticks.waits_until(machine, machine.run_of(job), now),
+    )
     _look_again(machine, ref, min((at for at in times if at is not None), default=None))
 
 
@@ -246,6 +276,8 @@ def _effects(machine: Machine, now: float) -> list[Effect]:
     machine.state.changed.clear()
     machine.out, machine.after = [], []
     at = machine.timers.next()
+    if machine.started and machine.state.schedules and machine.ticker.at < math.inf:
+        at = machine.ticker.at if at is None else min(at, machine.ticker.at)
     if machine.started and (machine.held or machine.state.unfinished):
         beat = now + machine.leases.period
         at = beat if at is None else min(at, beat)

@@ -29,25 +29,33 @@ MAX_ELECTORS = 7
 
 def submit(machine: Machine, wanted: SubmitWanted, now: float) -> None:
     """Submit a run. Refused for a plan that can never end."""
-    _check_plan(wanted.plan)
-    if not math.isfinite(wanted.priority):
-        raise Refused(f"priority {wanted.priority} is not a number; 1 is critical, 5 the default, 6 and more very low")
-    if machine.me not in machine.members:
-        raise Conflict("this peer belongs to no mesh yet: clockmesh init founds one, clockmesh join enters one")
-    guard = wanted.guard or (Guard.QUORUM if len(machine.members) >= QUORUM_FROM else Guard.LEASE)
+    check_plan(wanted.plan, wanted.priority)
+    check_member(machine)
     event = RunSubmitted(
         nonce=wanted.nonce,
         heads=wanted.heads,
         plan=wanted.plan,
-        guard=guard,
+        guard=wanted.guard or default_guard(machine),
         lease_ms=round(machine.lease * 1000),
         priority=wanted.priority,
-        electorate=_electorate(machine, wanted, now),
+        electorate=draw_electorate(machine, electorate_seed(wanted.heads, wanted.plan, wanted.nonce), now),
     )
     machine.decide(event, Answer(wanted.token, run_id(event)))
 
 
-def _check_plan(plan: Plan) -> None:
+def default_guard(machine: Machine) -> Guard:
+    return Guard.QUORUM if len(machine.members) >= QUORUM_FROM else Guard.LEASE
+
+
+def check_member(machine: Machine) -> None:
+    if machine.me not in machine.members:
+        raise Conflict("this peer belongs to no mesh yet: clockmesh init founds one, clockmesh join enters one")
+
+
+def check_plan(plan: Plan, priority: float) -> None:
+    """Refused for a plan that can never end."""
+    if not math.isfinite(priority):
+        raise Refused(f"priority {priority} is not a number; 1 is critical, 5 the default, 6 and more very low")
     if not plan.jobs:
         raise Refused(f"{plan.path} has no jobs to run; add one under `jobs:`")
     ids = {job.job_id for job in plan.jobs}
@@ -63,11 +71,10 @@ def _check_plan(plan: Plan) -> None:
         raise Refused(f"in {plan.path} these jobs need one another in a circle: {', '.join(sorted(waiting))}")
 
 
-def _electorate(machine: Machine, wanted: SubmitWanted, now: float) -> tuple[PeerId, ...]:
-    """All members, or the nearest of those whose session lives."""
+def draw_electorate(machine: Machine, seed: bytes, now: float) -> tuple[PeerId, ...]:
+    """All members, or those nearest to the seed (32 bytes) of whose session lives."""
     if len(machine.members) <= MAX_ELECTORS:
         return tuple(sorted(machine.members))
-    seed = electorate_seed(wanted.heads, wanted.plan, wanted.nonce)
     digests = {peer: peer_digest(peer_text(peer)) for peer in machine.members}
     living = sorted(
         (peer for peer in digests if leases.live(machine.leases, peer, now)),

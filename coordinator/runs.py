@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from clockmesh.coordinator.facts import JobFact
 from clockmesh.coordinator.jobs import Electorate, JobState
 from clockmesh.protocol.events import RunSubmitted
-from clockmesh.protocol.ids import RESOLVE, JobKey, JobRef, NodeHash, PeerId, RunId
+from clockmesh.protocol.ids import RESOLVE, JobKey, JobRef, NodeHash, PeerId, RunId, ScheduleId
 from clockmesh.protocol.plan import Plan, PlannedJob, Remote
 from clockmesh.protocol.result import Conclusion, Result
 
@@ -22,6 +23,14 @@ class Carrier:
     submitter: PeerId
     wall_ms: int = 0
     """When it was written, by the submitter's clock; 0 before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What a schedule's run is: which schedule, due when."""
+
+    schedule: ScheduleId
+    due_ms: int
 
 
 @dataclass(slots=True)
@@ -44,6 +53,10 @@ class RunState:
     open: dict[JobKey, None] = field(default_factory=dict)
     """Planned jobs without a final result, in order."""
     cancel_asked: bool = False
+    tick: Tick | None = None
+    """None for a run that somebody asked for."""
+    facts: dict[tuple[PeerId, JobFact], None] = field(default_factory=dict)
+    """Of a tick all that was said, in order: its electorate may turn out to be another."""
 
     @property
     def lease(self) -> float:
@@ -51,9 +64,11 @@ class RunState:
         return self.submission.lease_ms / 1000
 
 
-def new_run(run: RunId, submission: RunSubmitted, carrier: Carrier, provisional: bool) -> RunState:
+def new_run(
+    run: RunId, submission: RunSubmitted, carrier: Carrier, provisional: bool, tick: Tick | None = None
+) -> RunState:
     electorate = Electorate(frozenset(submission.electorate), submission.guard)
-    state = RunState(run, submission, electorate, carrier, provisional, submission.plan)
+    state = RunState(run, submission, electorate, carrier, provisional, submission.plan, tick=tick)
     follow_plan(state)
     return state
 

@@ -9,8 +9,9 @@ from typing import get_args
 from clockmesh.coordinator.facts import JobFact, add_fact
 from clockmesh.coordinator.jobs import JobState, is_over
 from clockmesh.coordinator.members import Members
-from clockmesh.coordinator.runs import Carrier, RunState, follow_plan, job_of, new_run, touched_by_final
-from clockmesh.protocol.codec import run_id
+from clockmesh.coordinator.runs import Carrier, RunState, Tick, follow_plan, job_of, new_run, touched_by_final
+from clockmesh.coordinator.schedules import ScheduleState, add_schedule_fact, moved_ticks, new_schedule
+from clockmesh.protocol.codec import run_id, tick_run
 from clockmesh.protocol.events import (
     CancelAsked,
     Event,
@@ -20,13 +21,15 @@ from clockmesh.protocol.events import (
     PeerDescribed,
     RunSubmitted,
 )
-from clockmesh.protocol.ids import RESOLVE, AttemptRef, JobKey, JobRef, NodeHash, PeerId, RunId
+from clockmesh.protocol.ids import RESOLVE, AttemptRef, JobKey, JobRef, NodeHash, PeerId, RunId, ScheduleId
 from clockmesh.protocol.node import Node
+from clockmesh.protocol.schedules import ScheduleFact, ScheduleSet, TickSubmitted
 
 MAX_EARLY = 10_000
 """Facts kept about runs that are not known. Honest peers make none: what a fact names is in its past."""
 
 _JOB_FACTS = get_args(JobFact)
+_SCHEDULE_FACTS = get_args(ScheduleFact)
 
 
 @dataclass(slots=True)
@@ -44,6 +47,9 @@ class State:
     """Jobs that changed since the machine looked, in order."""
     changed: dict[RunId, None] = field(default_factory=dict)
     """Runs of which something to see changed since then."""
+    schedules: dict[ScheduleId, ScheduleState] = field(default_factory=dict)
+    schedules_changed: bool = False
+    """Since the machine looked."""
 
     def job(self, ref: JobRef) -> JobState | None:
         run = self.runs.get(ref.run)
@@ -68,11 +74,15 @@ def add_event(state: State, author: PeerId, event: Event, node: Node | None = No
         case InvitationRedeemed():
             state.members.redeemed.add((author, event.invitation))
         case RunSubmitted():
-            _submitted(state, author, event, node)
+            _submitted(state, run_id(event), event, author, node)
+        case TickSubmitted():
+            _ticked(state, author, event, node)
         case CancelAsked():
             _cancel_asked(state, author, event)
         case _ if isinstance(event, _JOB_FACTS):
             _job_fact(state, author, event)
+        case _ if isinstance(event, _SCHEDULE_FACTS):
+            _schedule_fact(state, author, event)
 
 
 def _members_changed(state: State, changed: bool) -> None:
@@ -80,20 +90,22 @@ def _members_changed(state: State, changed: bool) -> None:
     if changed:
         for run in state.unfinished:
             _touch(state, state.runs[run])
+        state.schedules_changed = True
 
 
 def _touch(state: State, run: RunState) -> None:
     state.touched.update((JobRef(run.run, key), None) for key in run.open)
 
 
-def _submitted(state: State, author: PeerId, event: RunSubmitted, node: Node | None) -> None:
-    run = run_id(event)
+def _submitted(
+    state: State, run: RunId, event: RunSubmitted, author: PeerId, node: Node | None, tick: Tick | None = None
+) -> None:
     carrier = Carrier(state.height + 1, NodeHash(b""), author)
     if node is not None:
         carrier = Carrier(node.height, node.hash, author, node.wall_ms)
     known = state.runs.get(run)
     if known is None:
-        _new_run(state, run, event, carrier, provisional=node is None)
+        _new_run(state, new_run(run, event, carrier, node is None, tick))
     elif node is not None and (known.provisional or _before(carrier, known.carrier)):
         known.carrier, known.provisional = carrier, False
         state.changed[run] = None
@@ -104,8 +116,45 @@ def _before(one: Carrier, other: Carrier) -> bool:
     return (one.height, one.node) < (other.height, other.node)
 
 
-def _new_run(state: State, run: RunId, event: RunSubmitted, carrier: Carrier, provisional: bool) -> None:
-    known = state.runs[run] = new_run(run, event, carrier, provisional)
+def _ticked(state: State, author: PeerId, event: TickSubmitted, node: Node | None) -> None:
+    """A schedule that is not known is none: its set is in the past of whoever knows its id."""
+    known = state.schedules.get(event.schedule)
+    if known is None or event.due_ms < known.told.due_from_ms:
+        return
+    run = known.ticks[event.due_ms] = tick_run(event.schedule, event.due_ms)
+    _submitted(state, run, known.submission(event.due_ms), author, node, Tick(event.schedule, event.due_ms))
+    state.schedules_changed = True
+
+
+def _schedule_fact(state: State, author: PeerId, event: ScheduleFact) -> None:
+    if isinstance(event, ScheduleSet):
+        known = new_schedule(event)
+        state.schedules_changed |= state.schedules.setdefault(known.schedule, known) is known
+        return
+    found = state.schedules.get(event.schedule)
+    before = found.chain if found else ()
+    if found is None or not add_schedule_fact(found, author, event):
+        return
+    state.schedules_changed = True
+    for due_ms, run in moved_ticks(found, before):
+        _count_again(state, state.runs[run], found.submission(due_ms))
+
+
+def _count_again(state: State, old: RunState, submission: RunSubmitted) -> None:
+    """Other voters than it seemed decide on this tick: what was said of it is counted by their votes."""
+    for job in old.jobs.values():
+        for attempt, claimant in job.claims:
+            _not_busy(state, job, attempt, claimant)
+    fresh = new_run(old.run, submission, old.carrier, old.provisional, old.tick)
+    fresh.cancel_asked = old.cancel_asked
+    _new_run(state, fresh)
+    for author, fact in old.facts:
+        _job_fact(state, author, fact)
+
+
+def _new_run(state: State, known: RunState) -> None:
+    run = known.run
+    state.runs[run] = known
     if known.open:
         state.unfinished[run] = None
     state.changed[run] = None
@@ -137,6 +186,8 @@ def _job_fact(state: State, author: PeerId, fact: JobFact) -> None:
     if run is None:
         _hold_early(state, author, fact)
         return
+    if run.tick is not None:
+        run.facts[author, fact] = None
     job = job_of(run, fact.key)
     before = job.final
     if not add_fact(job, author, fact):
@@ -161,6 +212,17 @@ def _final_changed(state: State, run: RunState, key: JobKey) -> None:
         state.unfinished[run.run] = None
     else:
         state.unfinished.pop(run.run, None)
+        _tick_ended(state, run)
+
+
+def _tick_ended(state: State, run: RunState) -> None:
+    """Another tick of its schedule may have waited for it."""
+    if run.tick is None:
+        return
+    state.schedules_changed = True
+    for other in map(state.runs.__getitem__, state.unfinished):
+        if other.tick is not None and other.tick.schedule == run.tick.schedule:
+            _touch(state, other)
 
 
 def _count_busy(state: State, job: JobState, attempt: int, claimant: PeerId) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from clockmesh.coordinator import claims, jobs, leases, ranks, runs, votes
+from clockmesh.coordinator import claims, jobs, leases, ranks, runs, ticks, votes
 from clockmesh.coordinator.fibheap import Entry, FibonacciHeap
 from clockmesh.coordinator.holding import Held
 from clockmesh.coordinator.jobs import JobState
@@ -88,7 +88,7 @@ class Offers:
 
 def consider(machine: Machine, job: JobState, now: float) -> float | None:
     """Offer a job or withdraw it; when to look again if nothing else happens."""
-    if not _wanted(machine, job):
+    if not _wanted(machine, job, now):
         machine.offers.withdraw(job.ref)
         return None
     sight = machine.offers.sights.setdefault(job.ref, Sight())
@@ -111,7 +111,7 @@ def consider(machine: Machine, job: JobState, now: float) -> float | None:
     return sight.since + PATIENCE if nearer else None
 
 
-def _wanted(machine: Machine, job: JobState) -> bool:
+def _wanted(machine: Machine, job: JobState, now: float) -> bool:
     """A ready job that this peer may run and has not claimed."""
     run = machine.run_of(job)
     member = machine.members.get(machine.me)
@@ -123,6 +123,7 @@ def _wanted(machine: Machine, job: JobState) -> bool:
         and job.ref not in machine.held
         and job.ref.key in run.open
         and runs.ready(run, job.ref.key)
+        and ticks.may_run(machine, run, now)
     )
 
 

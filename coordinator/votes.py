@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clockmesh.coordinator import claims, jobs, leases, ranks, runs
+from clockmesh.coordinator import claims, jobs, leases, ranks, runs, ticks
 from clockmesh.coordinator.jobs import JobState, Try
 from clockmesh.protocol.events import ClaimGranted, ResultAccepted
 from clockmesh.protocol.ids import AttemptRef, PeerId
@@ -17,7 +17,12 @@ def vote(machine: Machine, job: JobState, now: float) -> None:
     """Accept what may be accepted, grant what may be granted."""
     accept(machine, job)
     run = machine.run_of(job)
-    if job.final is None and job.ref.key in run.open and runs.ready(run, job.ref.key):
+    if (
+        job.final is None
+        and job.ref.key in run.open
+        and runs.ready(run, job.ref.key)
+        and ticks.may_grant(machine, run, now)
+    ):
         _grant(machine, job, now)
 
 

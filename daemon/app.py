@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -19,6 +21,7 @@ from clockmesh.daemon.control import serve_control
 from clockmesh.daemon.errors import DaemonError, UsageError
 from clockmesh.daemon.home import Home, default_home
 from clockmesh.daemon.logsetup import set_up_logs
+from clockmesh.daemon.member import Timing
 from clockmesh.daemon.service import Service
 from clockmesh.runner.notify import Notifier
 
@@ -40,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         set_up_logs(sys.stderr)
         home = Home(options.home)
         with home.locked():
-            trio.run(_live, home, options.listen, options.host == "unit")
+            trio.run(_live, home, options.listen, options.host == "unit", Timing(wall=options.schedule_clock))
     except DaemonError as error:
         return _fail(error)
     except BaseExceptionGroup as group:
@@ -64,7 +67,19 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--host", choices=("own", "unit"), default="own",
                         help="who starts the runner host: this daemon when none answers (own, the default), or a "
                              "service manager (unit, as in clockmeshd.service)")
+    parser.add_argument("--schedule-clock", type=fast_clock, default=time.time, metavar="N@E",
+                        help="for tests and demonstrations: schedules go by a clock that shows the unix time E at E "
+                             "and runs N times as fast; give it to all peers of the mesh alike")
     return parser.parse_args(arguments)
+
+
+def fast_clock(text: str) -> Callable[[], float]:
+    """`60@1800000000`: seconds since 1970, from then on sixty times as fast."""
+    match = re.fullmatch(r"([0-9]{1,4}(?:\.[0-9]{1,3})?)@([0-9]{1,11})", text)
+    if match is None or float(match[1]) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a speed and a unix time, such as 60@1800000000")
+    speed, epoch = float(match[1]), int(match[2])
+    return lambda: epoch + (time.time() - epoch) * speed
 
 
 def _absolute(text: str) -> Path:
@@ -91,11 +106,11 @@ def _fail(error: DaemonError) -> int:
     return error.exit
 
 
-async def _live(home: Home, listen: Listen | None, host_unit: bool) -> None:
+async def _live(home: Home, listen: Listen | None, host_unit: bool, timing: Timing) -> None:
     """Be a peer until a signal comes."""
     notifier = Notifier(os.environ)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        service = Service(home, listen=listen, host_unit=host_unit)
+        service = Service(home, listen=listen, host_unit=host_unit, timing=timing)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signal, signals, nursery.cancel_scope)
             await nursery.start(service.run)

@@ -33,6 +33,12 @@ _WHERE = {
     "wait": "cli_runs",
     "cancel": "cli_runs",
     "why": "cli_runs",
+    "schedule_add": "cli_schedules",
+    "schedule_list": "cli_schedules",
+    "schedule_trigger": "cli_schedules",
+    "schedule_pause": "cli_schedules",
+    "schedule_resume": "cli_schedules",
+    "schedule_remove": "cli_schedules",
 }
 """The file of each verb; its function there is called VERB_verb."""
 

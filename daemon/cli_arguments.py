@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
-import re
 import sys
 
+from clockmesh.daemon.cli_values import finite, jitter, pair, run_id, schedule_name, seconds, slots, whole
 from clockmesh.daemon.exits import Exit, Trouble
 from clockmesh.daemon.routes import VERBS, Verb, spelled
 from clockmesh.daemon.text import PLAIN_WIDTH, terminal_width
@@ -16,11 +15,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _GENERAL = {
     "--home DIR": "the peer's home (default: $CLOCKMESH_HOME, else\n$XDG_STATE_HOME/clockmesh)",
     "--json": "print JSON",
 }
+_WORDS_WIDTH = max(len(verb.words) for verb in VERBS)
 _EXITS = (
     "exit status: 0 ok, 1 the run failed, 2 wrong usage or input, 3 not found,\n"
     "4 no daemon answers, 5 not allowed, 6 conflict, 7 busy, 8 the run was cancelled,\n"
@@ -124,7 +123,7 @@ def _unknown(said: list[str]) -> Trouble:
         hint = f"`clockmesh {said[0]}` has: {_group(said)}"
     else:
         last_words = {verb.words.split()[-1]: verb.words for verb in reversed(VERBS) if verb.words}
-        spellings = [verb.words for verb in VERBS if verb.words] + ["run", "peer"]
+        spellings = [verb.words for verb in VERBS if verb.words] + ["run", "peer", "schedule"]
         close = [last_words[typed]] if typed in last_words else get_close_matches(typed, spellings, 1)
         hint = "see `clockmesh --help`"
     return _usage(f"there is no verb '{typed}'; " + (f"did you mean `clockmesh {close[0]}`?" if close else hint))
@@ -146,7 +145,10 @@ def _help_on(said: list[str]) -> str:
 
 def _overview() -> str:
     verbs = [verb for verb in VERBS if verb.words]
-    general = "\n".join(f"  {option:<12} " + text.replace("\n", "\n" + " " * 15) for option, text in _GENERAL.items())
+    margin = " " * (_WORDS_WIDTH + 3)
+    general = "\n".join(
+        f"  {option:<{_WORDS_WIDTH}} " + text.replace("\n", "\n" + margin) for option, text in _GENERAL.items()
+    )
     return (
         "usage: clockmesh VERB ...\n\nGitHub Actions workflows on a handful of your own machines.\n\n"
         f"{_listed(verbs)}\n\nwith every verb, before or after it:\n{general}\n\n{_more()}\n\n{_EXITS}"
@@ -158,7 +160,7 @@ def _more() -> str:
 
 
 def _listed(verbs: Sequence[Verb]) -> str:
-    return "\n".join(f"  {verb.words:<12} {verb.help}" for verb in verbs)
+    return "\n".join(f"  {verb.words:<{_WORDS_WIDTH}} {verb.help}" for verb in verbs)
 
 
 # ---- the options of each verb ----
@@ -170,7 +172,7 @@ def _none(_: argparse.ArgumentParser) -> None:
 
 def _init(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="what the mesh calls this peer (default: the host's name)")
-    parser.add_argument("--slots", type=_slots, metavar="N", help="jobs at a time (default: its cores); 0: votes only")
+    parser.add_argument("--slots", type=slots, metavar="N", help="jobs at a time (default: its cores); 0: votes only")
 
 
 def _join(parser: argparse.ArgumentParser) -> None:
@@ -179,43 +181,65 @@ def _join(parser: argparse.ArgumentParser) -> None:
 
 
 def _invite(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--ttl", type=_seconds, default=3600.0, metavar="TIME",
+    parser.add_argument("--ttl", type=seconds, default=3600.0, metavar="TIME",
                         help="how long the line is good: 90s, 30m, 2h, 1d (default: 1h)")
 
 
 def _submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="the workflow; with --remote, its path in that repository")
     parser.add_argument("-f", "--follow", action="store_true", help="print what happens until the end; exit as the run")
+    _workflow_options(parser)
+
+
+def _workflow_options(parser: argparse.ArgumentParser) -> None:
+    """How a workflow's jobs run, and where its repository is."""
     parser.add_argument("--force", action="store_true", help="take a workflow without the tag p2p-workflow")
     parser.add_argument("--guard", choices=("quorum", "lease"),
                         help="quorum: never two starts; lease: in any partition (default: quorum from 3 peers on)")
-    parser.add_argument("-i", "--input", dest="inputs", action="append", type=_pair, default=[], metavar="KEY=VALUE",
+    parser.add_argument("-i", "--input", dest="inputs", action="append", type=pair, default=[], metavar="KEY=VALUE",
                         help="an input of workflow_dispatch; once for each")
-    parser.add_argument("--priority", type=_finite, default=5.0, metavar="P",
+    parser.add_argument("--priority", type=finite, default=5.0, metavar="P",
                         help="1 critical ... 6 and more very low (default: 5)")
     parser.add_argument("--remote", metavar="URL", help="take the repository from this git URL")
     parser.add_argument("--ref", metavar="R", help="its branch, tag or commit (default: its default branch)")
 
 
+def _schedule_add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="the workflow; with --remote, its path in that repository")
+    parser.add_argument("--name", help="what it is called (default: the file's name without its ending)")
+    parser.add_argument("--catch-up", choices=("skip", "last", "all"), default="last",
+                        help="of ticks missed while all peers were away (default: last)")
+    parser.add_argument("--overlap", choices=("allow", "skip", "buffer", "cancel"), default="skip",
+                        help="of a tick due while an earlier one runs (default: skip)")
+    parser.add_argument("--jitter", type=jitter, default=0, metavar="TIME",
+                        help="spread the ticks over so long after they are due (default: 0)")
+    _workflow_options(parser)
+
+
+def _schedule(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("schedule", metavar="SCHEDULE", type=schedule_name,
+                        help="its name, or the first digits of its id (4 or more)")
+
+
 def _local(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="the workflow")
     parser.add_argument("--job", metavar="J", help="only this job and what it needs")
-    parser.add_argument("-i", "--input", dest="inputs", action="append", type=_pair, default=[], metavar="KEY=VALUE",
+    parser.add_argument("-i", "--input", dest="inputs", action="append", type=pair, default=[], metavar="KEY=VALUE",
                         help="an input of workflow_dispatch; once for each")
     parser.add_argument("--secret-file", metavar="F",
                         help="the context secrets: NAME=value lines, or NAME<<WORD, lines, WORD")
-    parser.add_argument("--var", dest="variables", action="append", type=_pair, default=[], metavar="KEY=VALUE",
+    parser.add_argument("--var", dest="variables", action="append", type=pair, default=[], metavar="KEY=VALUE",
                         help="a variable of the context vars; once for each")
     parser.add_argument("--event", metavar="NAME", help="what triggers it (default: push, else the file's first)")
     parser.add_argument("--event-file", metavar="JSON", help="a file with what github.event shall be")
 
 
 def _list(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-n", "--limit", type=_whole, metavar="N", help="the newest N only (0: all)")
+    parser.add_argument("-n", "--limit", type=whole, metavar="N", help="the newest N only (0: all)")
 
 
 def _run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", type=_run_id, help="the run's id, or its first digits (4 or more)")
+    parser.add_argument("run", metavar="RUN", type=run_id, help="the run's id, or its first digits (4 or more)")
 
 
 def _logs(parser: argparse.ArgumentParser) -> None:
@@ -226,7 +250,7 @@ def _logs(parser: argparse.ArgumentParser) -> None:
 
 def _wait(parser: argparse.ArgumentParser) -> None:
     _run(parser)
-    parser.add_argument("--timeout", type=_seconds, metavar="TIME", help="give up after so long (30m), with exit 124")
+    parser.add_argument("--timeout", type=seconds, metavar="TIME", help="give up after so long (30m), with exit 124")
 
 
 _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
@@ -241,52 +265,12 @@ _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "wait": _wait,
     "cancel": _run,
     "why": _run,
+    "schedule_add": _schedule_add,
+    "schedule_trigger": _schedule,
+    "schedule_pause": _schedule,
+    "schedule_resume": _schedule,
+    "schedule_remove": _schedule,
 }
-
-
-# ---- what an option's text means ----
-
-
-def _finite(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number")
-    return number
-
-
-def _whole(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,6}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
-    return int(text)
-
-
-def _slots(text: str) -> int:
-    if (slots := _whole(text)) > 256:
-        raise argparse.ArgumentTypeError(f"{text} is more than 256")
-    return slots
-
-
-def _seconds(text: str) -> float:
-    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*([smhd]?)", text)
-    if not match or float(match[1]) <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 90s, 30m, 2h or 1d")
-    return float(match[1]) * _UNITS[match[2]]
-
-
-def _pair(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
-    return key.strip(), value
-
-
-def _run_id(text: str) -> str:
-    if not text.strip() or "/" in text:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a run's id")
-    return text.strip().lower()
 
 
 # ---- argparse, in our words ----

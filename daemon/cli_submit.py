@@ -21,7 +21,7 @@ MAX_WORKFLOW_BYTES = 1 << 20
 
 
 def submit_verb(asked: Asked) -> int:
-    body = _order(asked)
+    body = order_of(asked)
     client = Client(asked.home)
     told = _send(client, asked, body)
     run = str(told["run"])
@@ -35,7 +35,7 @@ def submit_verb(asked: Asked) -> int:
     return follow(client, run, asked) if asked.options.follow else Exit.OK
 
 
-def _order(asked: Asked) -> dict[str, Any]:
+def order_of(asked: Asked) -> dict[str, Any]:
     """The request's body; everything that can be wrong on this side is found before the daemon is asked."""
     options = asked.options
     _check_texts(options.file, options.remote, options.ref, *(value for pair in options.inputs for value in pair))
@@ -125,19 +125,20 @@ def _path_in_remote(path: str) -> str:
 def _send(client: Client, asked: Asked, body: dict[str, Any]) -> dict[str, Any]:
     """Submit; where the daemon wants the work tree, make its snapshot, upload that and submit again."""
     try:
-        return _submitted(client, asked, body)
+        return posted(client, "/v1/runs", asked, body)
     except Trouble as trouble:
         if trouble.code != "needs_snapshot":
             raise
     from clockmesh.daemon.cli_snapshot import upload_snapshot
 
     body["path"], body["snapshot"] = upload_snapshot(client, asked.options.file)
-    return _submitted(client, asked, body)
+    return posted(client, "/v1/runs", asked, body)
 
 
-def _submitted(client: Client, asked: Asked, body: dict[str, Any]) -> dict[str, Any]:
+def posted(client: Client, where: str, asked: Asked, body: dict[str, Any]) -> dict[str, Any]:
+    """The daemon's answer to this order; what is wrong with the file is told of it as it was typed."""
     try:
-        return client.post("/v1/runs", body)
+        return client.post(where, body)
     except Trouble as trouble:
         if asked.options.remote is None and trouble.message.startswith((f"{body['path']}:", f"{body['path']} ")):
             message = asked.options.file + trouble.message.removeprefix(body["path"])

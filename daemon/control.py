@@ -10,7 +10,8 @@ from typing import Any
 import structlog
 import trio
 
-from clockmesh.daemon.answers import ANSWERS, Call
+from clockmesh.daemon.answers import ANSWERS
+from clockmesh.daemon.call import Call
 from clockmesh.daemon.control_http import Answer, Request
 from clockmesh.daemon.control_server import bind, serve
 from clockmesh.daemon.exits import Exit, Trouble
@@ -42,8 +43,8 @@ async def dispatch(service: Service, request: Request) -> Answer:
     found = find(request.method, request.path)
     if found is None:
         raise _nothing_there(request)
-    verb, run = found
-    return await ANSWERS[verb.name](Call(service, request, run))
+    verb, named = found
+    return await ANSWERS[verb.name](Call(service, request, named))
 
 
 def _nothing_there(request: Request) -> Trouble:

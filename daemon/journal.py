@@ -6,6 +6,7 @@ import structlog
 
 from clockmesh.coordinator import ranks, runs
 from clockmesh.coordinator.machine import Machine
+from clockmesh.daemon.surface import iso
 from clockmesh.protocol.events import (
     AttemptEnded,
     CancelAsked,
@@ -16,7 +17,9 @@ from clockmesh.protocol.events import (
     ResultProposed,
 )
 from clockmesh.protocol.ids import AttemptRef, JobKey, RunId
+from clockmesh.protocol.naming import tick_run
 from clockmesh.protocol.node import Node
+from clockmesh.protocol.schedules import ScheduleMoved, ScheduleVoted, TickSkipped, TickSubmitted
 
 log = structlog.get_logger()
 
@@ -53,6 +56,16 @@ class Journal:
                     log.info("result_proposed", **_place(run, key, attempt), conclusion=str(result.conclusion))
                 case ResultAccepted(run, key, attempt):
                     log.info("result_accepted", **_place(run, key, attempt))
+                case TickSubmitted(schedule, due_ms):
+                    log.info("tick_submitted", schedule=schedule.hex(), run=tick_run(schedule, due_ms).hex(),
+                             due=iso(due_ms))
+                case TickSkipped(schedule, due_ms):
+                    log.info("tick_skipped", schedule=schedule.hex(), due=iso(due_ms))
+                case ScheduleMoved(schedule, number=number, electorate=peers):
+                    log.info("schedule_moved", schedule=schedule.hex(), number=number,
+                             electorate=", ".join(map(self._machine.name_of, peers)), due_from=iso(event.due_from_ms))
+                case ScheduleVoted(schedule, number=number, move=move):
+                    log.info("schedule_voted", schedule=schedule.hex(), number=number, accepted=move is not None)
                 case CancelAsked(run):
                     log.info("cancel_asked", run=run.hex())
 

@@ -73,14 +73,16 @@ class Loop:
     """One peer's clock and machine, and the order in which things are done."""
 
     def __init__(self, key: SigningKey, clock: Clock, machine: Machine, store: Store, doing: Doing, *,
-                 now: Callable[[], float], longest_pause: float) -> None:
-        """`now`: seconds of CLOCK_BOOTTIME. `longest_pause`: seconds between two steps at most."""
+                 now: Callable[[], float], longest_pause: float, wall: Callable[[], float] = time.time) -> None:
+        """`now`: seconds of CLOCK_BOOTTIME. `longest_pause`: seconds between two steps at most. `wall`: seconds since
+        1970 by the clock that schedules go by; it may jump."""
         self.clock = clock
         self.machine = machine
         self._key = key
         self._store = store
         self._doing = doing
         self._now = now
+        self._wall = wall
         self._pause = longest_pause
         self._pending = Batch()
         self._writing: Batch | None = None
@@ -162,7 +164,7 @@ class Loop:
             self._wake_moved = trio.Event()
             if self._now() >= self._wake_at:
                 self._wake_at = self._now() + self._pause
-                self.take(Ticked())
+                self.take(Ticked(self.wall_ms()))
 
     async def _collect_company(self) -> None:
         """Wait for more to share the commit with, where that delays nobody."""
@@ -224,6 +226,10 @@ class Loop:
         if at < self._wake_at:
             self._wake_at = at
             self._wake_moved.set()
+
+    def wall_ms(self) -> int:
+        """What the clock shows that schedules go by."""
+        return int(self._wall() * 1000)
 
     def _own_seq(self) -> int:
         return self.clock.vector().get(self._key.peer, 0)

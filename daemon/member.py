@@ -20,6 +20,7 @@ from clockmesh.coordinator.errors import CoordinatorError
 from clockmesh.coordinator.inputs import BeaconHeard, CancelWanted, DescribeWanted, Input, Started
 from clockmesh.coordinator.machine import Machine
 from clockmesh.coordinator.view import run_view
+from clockmesh.daemon.cronlines import CronCalendar
 from clockmesh.daemon.errors import ConfigurationError
 from clockmesh.daemon.fetch import Fetcher, nearest
 from clockmesh.daemon.hostlink import HostLink
@@ -63,6 +64,8 @@ class Timing:
     lease: float = 15.0
     """L: at least ten beacon periods."""
     now: Callable[[], float] = boottime
+    wall: Callable[[], float] = time.time
+    """Seconds since 1970: what schedules go by."""
 
 
 class Member:
@@ -76,7 +79,8 @@ class Member:
         self.blobs = setup.blobs
         self.network = network
         self.clock = Clock(mesh)
-        self.machine = Machine(self.me, mesh, beacon_period=timing.beacon_period, lease=timing.lease)
+        self.machine = Machine(self.me, mesh, beacon_period=timing.beacon_period, lease=timing.lease,
+                               calendar=CronCalendar())
         self.answers = Answers()
         self._journal = Journal(self.machine)
         self.changes = Changes()
@@ -88,7 +92,7 @@ class Member:
                                    self.sources, timing.now)
         doing = Doing(self.performer.at_once, self._after, self._stored, network.publish)
         self.loop = Loop(setup.key, self.clock, self.machine, setup.store, doing, now=timing.now,
-                         longest_pause=timing.beacon_period)
+                         longest_pause=timing.beacon_period, wall=timing.wall)
         self.intake = Intake(self.me, mesh, self.loop, network, self._retire)
         self.serving = Serving(self.loop, setup.blobs, log_path=lambda ref: job_dir(setup.home.path, ref) / "log",
                                running=self.performer.running, newest=self._newest_attempt,
@@ -131,13 +135,17 @@ class Member:
 
     async def cancel(self, run: RunId) -> None:
         """See `Service.cancel`."""
+        await self.request(lambda token: CancelWanted(token, run))
+
+    async def request(self, wanted: Callable[[int], Input]) -> RunId | None:
+        """Ask the machine for what `wanted` makes of a token; return when that is durable, with the run it made."""
         token = self.answers.token()
         try:
-            self.loop.take(CancelWanted(token, run))
+            self.loop.take(wanted(token))
         except CoordinatorError:
             self.answers.forget(token)
             raise
-        await self.answers.wait(token)
+        return await self.answers.wait(token)
 
     def hear(self, peer: PeerId, data: bytes) -> None:
         """A beacon came. It goes into the machine at once."""

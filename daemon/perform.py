@@ -13,6 +13,7 @@ from clockmesh.coordinator import view
 from clockmesh.coordinator.effects import Extend, Forget, Stop, StopReason
 from clockmesh.coordinator.inputs import HostJob, Input, JobEnded
 from clockmesh.coordinator.machine import Machine
+from clockmesh.coordinator.schedule_view import line_of_run
 from clockmesh.daemon.blobs import BlobStore
 from clockmesh.daemon.fetch import Fetcher, Outcome
 from clockmesh.daemon.home import Home
@@ -168,6 +169,7 @@ class Performer:
         run = view.run_view(self._machine, ref.run)
         needs = {job: NeedResult(str(need.result), dict(need.outputs))
                  for job, need in view.needs_of(self._machine, ref.job).items()}
+        line = line_of_run(self._machine, ref.run)
         resolving = ref.key == RESOLVE
         snapshot = plan.source.blob if isinstance(plan.source, Snapshot) else None
         return JobSpec(
@@ -176,7 +178,7 @@ class Performer:
             snapshot="" if resolving or snapshot is None else str(self._blobs.path(snapshot)),
             needs=needs, cancelled=cancelled or view.cancel_wanted(self._machine, ref.job),
             actor=self._machine.name_of(run.submitted_by), peer=self._machine.name_of(self._me),
-            submitted_ms=run.submitted_ms)
+            submitted_ms=run.submitted_ms, schedule=line.cron if line else "")
 
     # ---- ending ----
 

@@ -12,6 +12,7 @@ from clockmesh.protocol.events import ResultProposed, RunSubmitted
 from clockmesh.protocol.ids import BlobHash, PeerId
 from clockmesh.protocol.node import Node
 from clockmesh.protocol.plan import Plan, Snapshot
+from clockmesh.protocol.schedules import ScheduleSet
 
 COPIES = 3
 """k: a blob survives the loss of two peers (DESIGN 6)."""
@@ -65,7 +66,7 @@ def named_blobs(node: Node) -> Iterator[BlobHash]:
     """The content that a node's events name."""
     for event in node.events:
         match event:
-            case RunSubmitted(plan=plan):
+            case RunSubmitted(plan=plan) | ScheduleSet(plan=plan):
                 yield from plan_blobs(plan)
             case ResultProposed(result=result):
                 if result.log is not None:

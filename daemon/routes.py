@@ -22,7 +22,7 @@ class Verb:
         self.method = method
         """'' for what the command does without asking the daemon."""
         self.path = path
-        """`{run}` stands for a run's id or a prefix of it."""
+        """`{run}` stands for a run's id or a prefix of it, `{schedule}` for a schedule's name or id."""
         self.help = help_
         self.words = words
         """How the command spells it: `run submit`; '' for what only programs ask for."""
@@ -50,6 +50,18 @@ VERBS = (
          "run cancel", "clockmesh run cancel 3f9a1c"),
     Verb("local", "", "", "run a workflow file on this machine, without a mesh",
          "run local", "clockmesh run local .github/workflows/test.yml --job build"),
+    Verb("schedule_add", "POST", "/v1/schedules", "run a workflow at the times of its `on.schedule`",
+         "schedule add", "clockmesh schedule add .github/workflows/scrape.yml --catch-up last"),
+    Verb("schedule_list", "GET", "/v1/schedules", "list the schedules, their next and last ticks",
+         "schedule list", "clockmesh schedule list"),
+    Verb("schedule_trigger", "POST", "/v1/schedules/{schedule}/trigger", "run a schedule's workflow now",
+         "schedule trigger", "clockmesh schedule trigger scrape"),
+    Verb("schedule_pause", "POST", "/v1/schedules/{schedule}/pause", "make no ticks until it is resumed",
+         "schedule pause", "clockmesh schedule pause scrape"),
+    Verb("schedule_resume", "POST", "/v1/schedules/{schedule}/resume", "make ticks again, from now on",
+         "schedule resume", "clockmesh schedule resume scrape"),
+    Verb("schedule_remove", "POST", "/v1/schedules/{schedule}/remove", "end a schedule; its runs stay",
+         "schedule remove", "clockmesh schedule remove scrape"),
     Verb("peers", "GET", "/v1/peers", "list the peers of the mesh",
          "peer list", "clockmesh peer list"),
     Verb("status", "GET", "/v1/status", "show this peer, its mesh and its clock",
@@ -69,10 +81,10 @@ def spelled(words: str) -> Verb | None:
 
 
 def find(method: str, path: str) -> tuple[Verb, str] | None:
-    """The verb asked for, and its run ('' where it has none); None when nothing is there."""
-    for verb, run in _at(path):
+    """The verb asked for, and what its path names ('' where it names nothing); None when nothing is there."""
+    for verb, named in _at(path):
         if verb.method == method:
-            return verb, run
+            return verb, named
     return None
 
 
@@ -87,5 +99,5 @@ def _at(path: str) -> Iterator[tuple[Verb, str]]:
         pattern = verb.path.split("/")
         if not verb.path or len(pattern) != len(parts):
             continue
-        if all(want in ("{run}", part) and part for want, part in zip(pattern[1:], parts[1:], strict=True)):
-            yield verb, next((part for want, part in zip(pattern, parts, strict=True) if want == "{run}"), "")
+        if all((want == part or want[:1] == "{") and part for want, part in zip(pattern[1:], parts[1:], strict=True)):
+            yield verb, next((part for want, part in zip(pattern, parts, strict=True) if want[:1] == "{"), "")

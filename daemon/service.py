@@ -13,8 +13,10 @@ from typing import Any
 import structlog
 import trio
 
+from clockmesh.coordinator.inputs import Change
 from clockmesh.coordinator.machine import Machine
-from clockmesh.daemon import founding, join, logs, submitting
+from clockmesh.coordinator.schedule_view import ScheduleView, schedule_views
+from clockmesh.daemon import founding, join, logs, scheduling, submitting
 from clockmesh.daemon.blobs import BlobStore
 from clockmesh.daemon.config import Listen, check_slots
 from clockmesh.daemon.errors import Conflict, NoMesh, NotFound, UsageError
@@ -23,10 +25,11 @@ from clockmesh.daemon.home import Home
 from clockmesh.daemon.logs import LogLine
 from clockmesh.daemon.member import Member, Timing
 from clockmesh.daemon.network import Network
+from clockmesh.daemon.scheduling import ScheduleOrder
 from clockmesh.daemon.setup import Setup, prepare
 from clockmesh.daemon.store import META_PROBE
 from clockmesh.protocol.events import Description
-from clockmesh.protocol.ids import BlobHash, JobKey, MeshId, NodeHash, PeerId, RunId, peer_text
+from clockmesh.protocol.ids import BlobHash, JobKey, MeshId, NodeHash, PeerId, RunId, ScheduleId, peer_text
 from clockmesh.protocol.invitation import Invitation
 from clockmesh.protocol.plan import Guard, Remote, Snapshot
 
@@ -208,6 +211,30 @@ class Service:
         """Return when something to see changed about `run` (None: about any run) since the call. Look first, then
         wait: no change between the two is missed, as long as nothing is awaited in between. NoMesh."""
         await self._in_mesh().changes.wait(run)
+
+    # ---- schedules ----
+
+    async def add_schedule(self, wanted: ScheduleOrder) -> ScheduleId:
+        """Make a run of a workflow at each time of its `on.schedule`; durable before it returns. As `submit`, and
+        WorkflowError for a workflow that is never due; the coordinator's Conflict for a name that is taken."""
+        return await scheduling.add(self._in_mesh(), wanted)
+
+    async def change_schedule(self, schedule: ScheduleId, what: Change) -> None:
+        """Pause, resume or remove it. NoMesh; the coordinator's NotFound."""
+        await scheduling.change(self._in_mesh(), schedule, what)
+
+    async def trigger_schedule(self, schedule: ScheduleId) -> RunId:
+        """A run of it now, beside its ticks. NoMesh; the coordinator's NotFound."""
+        return await scheduling.trigger(self._in_mesh(), schedule)
+
+    def schedules(self) -> list[ScheduleView]:
+        """By name. NoMesh."""
+        member = self._in_mesh()
+        return schedule_views(member.machine, member.loop.wall_ms())
+
+    def find_schedule(self, text: str) -> ScheduleId:
+        """The schedule of this name, or whose id begins so. NoMesh; NotFound; UsageError for several."""
+        return scheduling.find(self._in_mesh(), text)
 
     # ---- content ----
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import structlog
 import trio
 
-from clockmesh.coordinator.errors import CoordinatorError
 from clockmesh.coordinator.inputs import SubmitWanted
 from clockmesh.daemon.errors import NeedsSnapshot, NotFound, TooLarge, UsageError
 from clockmesh.daemon.member import Member
@@ -23,7 +22,7 @@ from clockmesh.protocol.plan import Guard, Plan, Remote, Snapshot
 from clockmesh.runner.plan import make_plan, read_workflow, resolve_plan, uses_checkout
 
 log = structlog.get_logger()
-_NONCE_BYTES = 16
+NONCE_BYTES = 16
 _MAX_WORKFLOW = 1024 * 1024
 _QUICK_BYTES = 32 * 1024
 """Up to here parsing takes a few milliseconds and stays in the daemon's thread; above it must not hold up beacons."""
@@ -43,29 +42,30 @@ class Order:
     force: bool
     snapshot: Snapshot | None
     remote: Remote | None
+    event: str | None = None
+    """What triggers it; None: the first of what the workflow is triggered by, see `make_plan`."""
 
 
 async def submit(member: Member, order: Order) -> RunId:
     """Durable when it returns; nothing is kept when it raises. Errors: see `Service.submit`."""
+    plan = await prepare(member, order)
+    run = await member.request(lambda token: SubmitWanted(token, plan, os.urandom(NONCE_BYTES),
+                                                          member.clock.combined_head(), order.priority, order.guard))
+    if run is None:
+        raise UsageError("the submission was answered without a run")
+    log.info("run_submitted", run=run.hex(), workflow=plan.name, jobs=len(plan.jobs))
+    return run
+
+
+async def prepare(member: Member, order: Order) -> Plan:
+    """The plan of what was ordered, its workflow kept here. Errors: see `Service.submit`."""
     if not (math.isfinite(order.priority) and 0 <= order.priority <= 1000):
         raise UsageError(f"priority is {order.priority:g}; give 1 (critical) to 6 (very low) or higher")
     plan = await _plan(member, order)
     _check_size(order, plan)
     if plan.workflow is not None:
         await trio.to_thread.run_sync(member.blobs.put, order.workflow)
-    token = member.answers.token()
-    try:
-        wanted = SubmitWanted(token, plan, os.urandom(_NONCE_BYTES), member.clock.combined_head(),
-                              order.priority, order.guard)
-        member.loop.take(wanted)
-    except CoordinatorError:
-        member.answers.forget(token)
-        raise
-    run = await member.answers.wait(token)
-    if run is None:
-        raise UsageError("the submission was answered without a run")
-    log.info("run_submitted", run=run.hex(), workflow=plan.name, jobs=len(plan.jobs))
-    return run
+    return plan
 
 
 def _check_size(order: Order, plan: Plan) -> None:
@@ -79,7 +79,8 @@ def _check_size(order: Order, plan: Plan) -> None:
 
 async def _plan(member: Member, order: Order) -> Plan:
     if order.remote is not None:
-        plan: Plan = resolve_plan(order.remote.url, order.remote.ref, order.path, order.inputs, order.force)
+        plan: Plan = resolve_plan(order.remote.url, order.remote.ref, order.path, order.inputs, order.force,
+                                  order.event or "workflow_dispatch")
         return plan
     if len(order.workflow) > _MAX_WORKFLOW:
         raise TooLarge(f"{order.path} has {len(order.workflow)} bytes; a workflow may have {_MAX_WORKFLOW}")
@@ -93,7 +94,8 @@ async def _plan(member: Member, order: Order) -> Plan:
 def _read(order: Order) -> Plan:
     workflow = read_workflow(order.workflow, order.path)
     plan: Plan = make_plan(workflow, path=order.path, workflow_blob=manifest_of(order.workflow).blob,
-                     source=order.snapshot or Snapshot(), inputs=order.inputs, force=order.force)
+                     source=order.snapshot or Snapshot(), inputs=order.inputs, force=order.force,
+                     event=order.event)
     if order.snapshot is None and uses_checkout(workflow, plan):
         raise NeedsSnapshot(f"{order.path} checks out its repository: submit it from a work tree, or with --remote URL")
     return plan

@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
-from clockmesh.coordinator.view import JobView, RunView
+from clockmesh.coordinator.machine import Machine
+from clockmesh.coordinator.schedule_view import ScheduleView
+from clockmesh.coordinator.view import JobView, RunView, run_view
 from clockmesh.protocol.ids import MeshId, NodeHash, PeerId, RunId
+from clockmesh.protocol.plan import Remote
 
 Name = Callable[[PeerId], str]
 Json = dict[str, object]
@@ -89,6 +92,44 @@ def _head(view: RunView, name: Name) -> Json:
         "submitted_by": name(view.submitted_by),
         "submitted_at": iso(view.submitted_ms),
     }
+
+
+def schedules_json(views: Iterable[ScheduleView], machine: Machine) -> Json:
+    """`schedule list`, in the order given."""
+    return {"v": VERSION, "schedules": [schedule_json(view, machine) for view in views]}
+
+
+def schedule_json(view: ScheduleView, machine: Machine) -> Json:
+    told = view.told
+    source = told.plan.source
+    return {
+        "schedule": view.schedule.hex(),
+        "name": told.name,
+        "path": told.plan.path,
+        "remote": {"url": source.url, "ref": source.ref} if isinstance(source, Remote) else None,
+        "lines": [{"cron": line.cron, "timezone": line.timezone or "UTC"} for line in told.lines],
+        "guard": view.guard.value,
+        "electorate": sorted(machine.name_of(peer) for peer in view.electorate),
+        "catch_up": told.catch_up.value,
+        "overlap": told.overlap.value,
+        "jitter_s": told.jitter_s,
+        "priority": told.priority,
+        "paused": view.paused,
+        "next_at": None if view.next_ms is None else iso(view.next_ms),
+        "last": _last_tick(view, machine),
+    }
+
+
+def _last_tick(view: ScheduleView, machine: Machine) -> Json | None:
+    """The newest tick that was due; one that was skipped has no run."""
+    if view.last_ms is None:
+        return None
+    due = iso(view.last_ms)
+    if view.last_run is None:
+        return {"due_at": due, "run": None, "status": "skipped", "conclusion": None}
+    run = run_view(machine, view.last_run)
+    conclusion = run.conclusion.value if run.conclusion else None
+    return {"due_at": due, "run": view.last_run.hex(), "status": run.status.value, "conclusion": conclusion}
 
 
 def peers_json(peers: Sequence[Described]) -> Json:

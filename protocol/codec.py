@@ -17,7 +17,17 @@ from clockmesh.protocol.events import Event
 from clockmesh.protocol.ids import MeshId, NodeHash, PeerId
 from clockmesh.protocol.keys import SIGNATURE_BYTES, SigningKey
 from clockmesh.protocol.keys import verify as signed_by
-from clockmesh.protocol.naming import electorate_seed, mesh_id, plan_hash, result_hash, run_id, task_hash
+from clockmesh.protocol.naming import (
+    electorate_seed,
+    mesh_id,
+    move_hash,
+    plan_hash,
+    result_hash,
+    run_id,
+    schedule_id,
+    task_hash,
+    tick_run,
+)
 from clockmesh.protocol.node import Node
 from clockmesh.protocol.plan_codec import decode_plan, decode_result, encode_plan, encode_result
 from clockmesh.protocol.wire import array, ascending, fields, integer, pack, raw, unpack, unpack_canonical
@@ -35,10 +45,13 @@ __all__ = [
     "encode_plan",
     "encode_result",
     "mesh_id",
+    "move_hash",
     "plan_hash",
     "result_hash",
     "run_id",
+    "schedule_id",
     "task_hash",
+    "tick_run",
     "unsigned_node",
 ]
 

@@ -32,6 +32,28 @@ from clockmesh.protocol.events import (
 from clockmesh.protocol.ids import JobKey, PeerId, ResultHash, RunId
 from clockmesh.protocol.plan import Guard
 from clockmesh.protocol.plan_codec import read_plan, read_result, write_plan, write_result
+from clockmesh.protocol.schedule_codec import (
+    read_moved,
+    read_paused,
+    read_removed,
+    read_resumed,
+    read_set,
+    read_skipped,
+    read_tick,
+    read_voted,
+    write_moved,
+    write_set,
+)
+from clockmesh.protocol.schedules import (
+    ScheduleMoved,
+    SchedulePaused,
+    ScheduleRemoved,
+    ScheduleResumed,
+    ScheduleSet,
+    ScheduleVoted,
+    TickSkipped,
+    TickSubmitted,
+)
 from clockmesh.protocol.wire import (
     array,
     ascending,
@@ -260,6 +282,14 @@ _KINDS = (
     _Kind(22, 1, AttemptEnded, 4, lambda e: [e.run, e.key, e.attempt, e.how.value], _read_ended),
     _Kind(23, 1, ResultProposed, 4, lambda e: [e.run, e.key, e.attempt, write_result(e.result)], _read_proposed),
     _Kind(24, 1, ResultAccepted, 4, lambda e: [e.run, e.key, e.attempt, e.result], _read_accepted),
+    _Kind(30, 1, ScheduleSet, 15, write_set, read_set),
+    _Kind(31, 1, ScheduleMoved, 6, write_moved, read_moved),
+    _Kind(32, 1, ScheduleVoted, 4, lambda e: [e.schedule, e.follows, e.number, e.move], read_voted),
+    _Kind(33, 1, ScheduleRemoved, 1, lambda e: [e.schedule], read_removed),
+    _Kind(34, 1, SchedulePaused, 2, lambda e: [e.schedule, e.count], read_paused),
+    _Kind(35, 1, ScheduleResumed, 3, lambda e: [e.schedule, e.count, e.due_from_ms], read_resumed),
+    _Kind(36, 1, TickSubmitted, 2, lambda e: [e.schedule, e.due_ms], read_tick),
+    _Kind(37, 1, TickSkipped, 2, lambda e: [e.schedule, e.due_ms], read_skipped),
 )
 _BY_CODE: dict[int, _Kind] = {kind.code: kind for kind in _KINDS}
 _BY_TYPE = {kind.event: kind for kind in _KINDS}

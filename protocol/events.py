@@ -11,6 +11,7 @@ from enum import StrEnum
 from clockmesh.protocol.ids import JobKey, PeerId, ResultHash, RunId
 from clockmesh.protocol.plan import Guard, Plan
 from clockmesh.protocol.result import Result
+from clockmesh.protocol.schedules import ScheduleFact
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,5 +150,6 @@ Event = (
     | AttemptEnded
     | ResultProposed
     | ResultAccepted
+    | ScheduleFact
     | UnknownEvent
 )

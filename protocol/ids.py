@@ -20,6 +20,12 @@ RunId = NewType("RunId", bytes)
 BlobHash = NewType("BlobHash", bytes)
 ResultHash = NewType("ResultHash", bytes)
 
+ScheduleId = NewType("ScheduleId", bytes)
+"""A schedule: 32 bytes, the hash of the event that began it (see `naming.schedule_id`)."""
+
+SetHash = NewType("SetHash", bytes)
+"""What says who votes on a schedule's ticks: the schedule's id for the set that began it, else the hash of a move."""
+
 JobKey = NewType("JobKey", str)
 """A job's key in its run: `build`, or `build (a, 1)` for one leg of a matrix."""
 

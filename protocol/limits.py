@@ -78,6 +78,15 @@ MAX_LEASE_MS = 24 * 3600 * 1000
 MAX_ELECTORATE = 128
 """A quorum has at most 7; under a lease all members may be recorded (see `MAX_HEARD`)."""
 
+MAX_CRON = 256
+MAX_TIMEZONE = 64
+MAX_CRON_LINES = 64
+"""Entries of `on.schedule` of one workflow."""
+
+MAX_CATCH_UP = 1000
+MAX_CATCH_UP_S = 366 * 24 * 3600
+MAX_JITTER_S = 24 * 3600
+
 MAX_OUTPUTS = 1024
 MAX_OUTPUT_NAME = 256
 MAX_OUTPUT_BYTES = 16 * 1024

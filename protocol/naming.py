@@ -6,10 +6,11 @@ from hashlib import sha256
 
 from clockmesh.protocol.event_codec import encode_event
 from clockmesh.protocol.events import RunSubmitted
-from clockmesh.protocol.ids import AttemptRef, MeshId, PeerId, ResultHash, RunId
+from clockmesh.protocol.ids import AttemptRef, MeshId, PeerId, ResultHash, RunId, ScheduleId, SetHash
 from clockmesh.protocol.plan import Plan
 from clockmesh.protocol.plan_codec import write_plan, write_result
 from clockmesh.protocol.result import Result
+from clockmesh.protocol.schedules import ScheduleMoved, ScheduleSet
 from clockmesh.protocol.wire import pack
 
 
@@ -36,6 +37,20 @@ def run_id(event: RunSubmitted) -> RunId:
     """The run's origin. It commits to the whole submission, so a run has one plan, one guard and one electorate."""
     submission = sha256(encode_event(event)).digest()
     return RunId(sha256(b"clockmesh/run/1\0" + event.heads + event.nonce + submission).digest())
+
+
+def schedule_id(event: ScheduleSet) -> ScheduleId:
+    """It commits to the whole event, so a schedule has one plan and one first electorate."""
+    return ScheduleId(sha256(b"clockmesh/schedule/1\0" + encode_event(event)).digest())
+
+
+def move_hash(event: ScheduleMoved) -> SetHash:
+    return SetHash(sha256(b"clockmesh/schedule-move/1\0" + encode_event(event)).digest())
+
+
+def tick_run(schedule: ScheduleId, due_ms: int) -> RunId:
+    """The run of one tick, the same whoever submits it."""
+    return RunId(sha256(b"clockmesh/tick/1\0" + schedule + due_ms.to_bytes(8, "big")).digest())
 
 
 def task_hash(ref: AttemptRef) -> bytes:

@@ -46,7 +46,7 @@ def job_contexts(workflow: Workflow, spec: JobSpec, machine: Machine) -> dict[st
     job = workflow.job(planned.job_id)
     contexts = plan_contexts(workflow, spec.plan, spec.given)
     leg = job_matrix(workflow, job, planned, contexts)
-    github = github_context(workflow, spec.plan, spec.given) | _attempt_facts(spec, planned, machine)
+    github = github_context(workflow, spec.plan, spec.given, spec.schedule) | _attempt_facts(spec, planned, machine)
     legs = [each.key for each in spec.plan.jobs if each.job_id == planned.job_id]
     return {
         **contexts,
@@ -103,8 +103,10 @@ def job_matrix(workflow: Workflow, job: Job, planned: PlannedJob, contexts: Mapp
     return next((leg for leg in legs if leg_json(leg) == planned.matrix), None) or json.loads(planned.matrix)
 
 
-def github_context(workflow: Workflow, plan: Plan, given: Given = NOTHING_GIVEN) -> dict[str, Value]:
-    """What the plan alone tells of `github`."""
+def github_context(
+    workflow: Workflow, plan: Plan, given: Given = NOTHING_GIVEN, schedule: str = ""
+) -> dict[str, Value]:
+    """What the plan alone tells of `github`, and the cron line of a tick."""
     source = plan.source
     url = _public(source.url if isinstance(source, Remote) else source.origin)
     server, repository = repository_of(url)
@@ -112,7 +114,7 @@ def github_context(workflow: Workflow, plan: Plan, given: Given = NOTHING_GIVEN)
     kind, _, short_ref = ref.removeprefix("refs/").partition("/")
     return {
         "actor": "",
-        "event": event_payload(workflow, plan) if given.event is None else dict(given.event),
+        "event": event_payload(workflow, plan, schedule) if given.event is None else dict(given.event),
         "event_name": plan.event,
         "ref": ref,
         "ref_name": short_ref,
@@ -156,8 +158,9 @@ def run_number_of(run: str) -> str:
     return str(int(run[:12], 16))
 
 
-def event_payload(workflow: Workflow, plan: Plan) -> dict[str, Value]:
-    """`github.event`, and what the file GITHUB_EVENT_PATH holds: the parts of GitHub's payload that exist here."""
+def event_payload(workflow: Workflow, plan: Plan, schedule: str = "") -> dict[str, Value]:
+    """`github.event`, and what the file GITHUB_EVENT_PATH holds: the parts of GitHub's payload that exist here.
+    Without a tick's own cron line the first of the workflow stands for it."""
     source = plan.source
     url = _public(source.url if isinstance(source, Remote) else source.origin)
     _, repository = repository_of(url)
@@ -172,8 +175,8 @@ def event_payload(workflow: Workflow, plan: Plan) -> dict[str, Value]:
         payload["inputs"] = dict(plan.inputs)
     elif plan.event == "push":
         payload |= {"after": source.sha, "head_commit": {"id": source.sha}}
-    elif plan.event == "schedule" and workflow.triggers.schedules:
-        payload["schedule"] = workflow.triggers.schedules[0].cron
+    elif plan.event == "schedule" and (schedule or workflow.triggers.schedules):
+        payload["schedule"] = schedule or workflow.triggers.schedules[0].cron
     return payload
 
 

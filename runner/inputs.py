@@ -15,11 +15,13 @@ MAX_VALUE = 65_535
 
 
 def complete_inputs(workflow: Workflow, given: Mapping[str, str], event: str) -> tuple[tuple[str, str], ...]:
-    """Every declared input as text, sorted by name; none for another event than workflow_dispatch.
+    """Every declared input as text, sorted by name; none for another event than workflow_dispatch, but for a schedule
+    that was given some.
 
     Raises InputError, which names the input.
     """
-    declared = workflow.triggers.inputs if event == "workflow_dispatch" else ()
+    takes_inputs = event == "workflow_dispatch" or (event == "schedule" and given)
+    declared = workflow.triggers.inputs if takes_inputs else ()
     values: dict[str, str] = {}
     for name, value in given.items():
         known = next((each for each in declared if each.name.lower() == name.lower()), None)

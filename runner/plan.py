@@ -83,14 +83,19 @@ def make_plan(
     return plan
 
 
-def resolve_plan(url: str, ref: str, path: str, inputs: Mapping[str, str], force: bool) -> Plan:
-    """The plan of a run whose workflow lies in a repository: one step, on any peer, finds it and plans the rest."""
+def resolve_plan(
+    url: str, ref: str, path: str, inputs: Mapping[str, str], force: bool, event: str = "workflow_dispatch"
+) -> Plan:
+    """The plan of a run whose workflow lies in a repository: one step, on any peer, finds it and plans the rest.
+
+    `event` is kept where it is `schedule`; any other gives way to what the workflow there is triggered by.
+    """
     return Plan(
         name=posixpath.splitext(posixpath.basename(path))[0],
         path=path,
         workflow=None,
         source=Remote(url, ref),
-        event="workflow_dispatch",
+        event=event,
         jobs=(PlannedJob(RESOLVE, RESOLVE, timeout_s=_RESOLVE_S),),
         inputs=tuple(sorted(inputs.items())),
         force=force,

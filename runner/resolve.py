@@ -122,4 +122,5 @@ def _plan(submitted: Plan, path: str, source: Remote, data: bytes) -> Plan:
         source=source,
         inputs=dict(submitted.inputs),
         force=submitted.force,
+        event="schedule" if submitted.event == "schedule" else None,
     )

@@ -68,7 +68,7 @@ def describe_tree(start: Path) -> Snapshot:
     if root is None:
         return Snapshot()
     sha, ref = _head(root)
-    return Snapshot(sha=sha, ref=ref, origin=_origin(root))
+    return Snapshot(sha=sha, ref=ref, origin=origin_url(root))
 
 
 def _head(root: Path) -> tuple[str, str]:
@@ -79,7 +79,7 @@ def _head(root: Path) -> tuple[str, str]:
 
 def _take_git(root: Path, file: BinaryIO, limit: int) -> Snapshot:
     sha, ref = _head(root)
-    origin = _origin(root)
+    origin = origin_url(root)
     names = set(_names(root, "ls-files", "--others", "--exclude-standard", "-z"))
     if sha:
         names |= set(_names(root, "diff", "--name-only", "--no-renames", "--ignore-submodules=all", "-z", "HEAD"))
@@ -184,7 +184,7 @@ def _plain_root(start: Path) -> Path:
     return next((above.parent for above in start.parents if above.name == ".github"), start.parent)
 
 
-def _origin(root: Path) -> str:
+def origin_url(root: Path) -> str:
     """The URL of `origin`, a password in it left out (it would be read by every peer), a path made absolute."""
     url = _git(root, "remote", "get-url", "origin", may_fail=True).decode(errors="replace").strip()
     if re.match(r"[a-z+]+://", url, re.IGNORECASE):

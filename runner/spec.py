@@ -72,6 +72,8 @@ class JobSpec:
     commands: bool = False
     """Obey workflow commands in what steps print, and keep the step summaries, in the file `summary` beside the log.
     The mesh leaves it off: there they are plain text."""
+    schedule: str = ""
+    """The cron line that made this run: `github.event.schedule`; '' for a run that is no tick."""
 
     @property
     def ref(self) -> AttemptRef:
@@ -106,6 +108,7 @@ def spec_to_map(spec: JobSpec) -> dict[str, Any]:
         "peer": spec.peer,
         "submitted_ms": spec.submitted_ms,
         "run_number": spec.run_number,
+        "schedule": spec.schedule,
     }
 
 
@@ -125,4 +128,5 @@ def spec_from_map(fields: Mapping[str, Any]) -> JobSpec:
         peer=str(fields["peer"]),
         submitted_ms=int(fields["submitted_ms"]),
         run_number=int(fields["run_number"]),
+        schedule=str(fields.get("schedule", "")),
     )

@@ -31,6 +31,8 @@ class Peer:
     name: str
     home: Path
     daemon: subprocess.Popen[bytes] | None = None
+    options: tuple[str, ...] = ()
+    """More words for `clockmeshd`."""
 
     @property
     def log(self) -> Path:
@@ -64,7 +66,7 @@ class Peer:
         """Start the daemon and wait until it answers."""
         with self.log.open("ab") as log:
             self.daemon = subprocess.Popen(
-                [*_DAEMON, "--home", str(self.home), "--listen", "127.0.0.1:0"],
+                [*_DAEMON, "--home", str(self.home), "--listen", "127.0.0.1:0", *self.options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -129,8 +131,8 @@ class Mesh:
     def living(self) -> list[Peer]:
         return [peer for peer in self if peer.daemon is not None and peer.daemon.poll() is None]
 
-    def new_peer(self, name: str) -> Peer:
-        self.peers[name] = Peer(name, self.folder / name)
+    def new_peer(self, name: str, *options: str) -> Peer:
+        self.peers[name] = Peer(name, self.folder / name, options=options)
         return self.peers[name]
 
 

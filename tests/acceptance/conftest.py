@@ -11,9 +11,9 @@ import pytest
 from clockmesh.daemon.demo.peers import Mesh, stopped_at_end, wait_until
 
 
-def join_all(mesh: Mesh, *names: str) -> None:
-    """Found a mesh with the first name and let the others join it."""
-    first, *rest = (mesh.new_peer(name) for name in names)
+def join_all(mesh: Mesh, *names: str, options: tuple[str, ...] = ()) -> None:
+    """Found a mesh with the first name and let the others join it; `options` are for each `clockmeshd`."""
+    first, *rest = (mesh.new_peer(name, *options) for name in names)
     first.run("init", "--name", first.name)
     first.start()
     for peer in rest:

@@ -52,10 +52,10 @@ class Bench:
         self._nursery = nursery
         self.peers: list[Peer] = []
 
-    async def start(self, name: str) -> Peer:
-        """A peer with the home `name`, new or as it was left."""
+    async def start(self, name: str, timing: Timing | None = None) -> Peer:
+        """A peer with the home `name`, new or as it was left; with clocks of its own where they are given."""
         home = Home(self.folder / name)
-        peer = Peer(name, home, Service(home, listen=LOOPBACK, timing=self._timing), trio.CancelScope())
+        peer = Peer(name, home, Service(home, listen=LOOPBACK, timing=timing or self._timing), trio.CancelScope())
         await self._nursery.start(self._live, peer)
         self.peers.append(peer)
         return peer

@@ -45,6 +45,19 @@ from clockmesh.protocol.messages import (
 from clockmesh.protocol.node import Node
 from clockmesh.protocol.plan import Guard, Plan, PlannedJob, Remote, Snapshot
 from clockmesh.protocol.result import Conclusion, Result
+from clockmesh.protocol.schedules import (
+    CatchUp,
+    CronLine,
+    Overlap,
+    ScheduleMoved,
+    SchedulePaused,
+    ScheduleRemoved,
+    ScheduleResumed,
+    ScheduleSet,
+    ScheduleVoted,
+    TickSkipped,
+    TickSubmitted,
+)
 from clockmesh.protocol.wire import clean_line
 from tests.unit.protocol_builders import digest, filled, founded_clock, key, write
 
@@ -159,6 +172,7 @@ GRANTS = st.builds(ClaimGranted, run=HASHES, key=lines(50), attempt=ATTEMPTS, cl
     carried_attempt=ATTEMPTS,
     carried=HASH,
 )
+ELECTORATES = sorted_tuples(HASH, 7).filter(bool)
 EVENTS = st.one_of(
     st.builds(MeshFounded, nonce=NONCES, founder=DESCRIPTIONS),
     st.builds(InvitationRedeemed, invitation=NONCES),
@@ -180,6 +194,31 @@ EVENTS = st.one_of(
     st.builds(AttemptEnded, run=HASHES, key=lines(50), attempt=ATTEMPTS, how=st.sampled_from(Ending)),
     st.builds(ResultProposed, run=HASHES, key=lines(50), attempt=ATTEMPTS, result=RESULTS),
     st.builds(ResultAccepted, run=HASHES, key=lines(50), attempt=ATTEMPTS, result=HASH),
+    st.builds(
+        ScheduleSet,
+        nonce=NONCES,
+        name=lines(50),
+        lines=st.lists(st.builds(CronLine, lines(50), lines(50, 0)), min_size=1, max_size=3).map(tuple),
+        plan=PLANS,
+        guard=st.sampled_from(Guard),
+        guard_follows=st.booleans(),
+        lease_ms=st.integers(1, 86_400_000),
+        priority=st.floats(allow_nan=False, allow_infinity=False),
+        electorate=ELECTORATES,
+        catch_up=st.sampled_from(CatchUp),
+        catch_up_age_s=st.integers(0, 31_622_400),
+        catch_up_count=st.integers(1, 1000),
+        overlap=st.sampled_from(Overlap),
+        jitter_s=st.integers(0, 86_400),
+        due_from_ms=COUNTS,
+    ),
+    st.builds(ScheduleMoved, HASH, HASH, ATTEMPTS, st.sampled_from(Guard), ELECTORATES, COUNTS),
+    st.builds(ScheduleVoted, HASH, HASH, ATTEMPTS, st.none() | HASH),
+    st.builds(ScheduleRemoved, HASH),
+    st.builds(SchedulePaused, HASH, ATTEMPTS),
+    st.builds(ScheduleResumed, HASH, ATTEMPTS, COUNTS),
+    st.builds(TickSubmitted, HASH, COUNTS),
+    st.builds(TickSkipped, HASH, COUNTS),
     UNKNOWN,
 )
 BEACONS = st.builds(

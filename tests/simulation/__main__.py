@@ -1,4 +1,4 @@
-"""`python -m tests.simulation --seed N --schedules M [--peers P] [--guard quorum|lease]`
+"""`python -m tests.simulation --seed N --schedules M [--peers P] [--guard quorum|lease] [--ticks]`
 
 Runs M schedules, seeds N, N+1, ...; exit 0 with a summary, or 1 at the first violation with its seed, the command
 that replays it alone, and its trace.
@@ -31,12 +31,13 @@ class Options:
     lacking: str | None
     jobs: int
     trace: bool
+    ticks: bool
 
 
 def run_schedule(seed: int, options: Options, *, trace: bool = False) -> Outcome:
     scenario = draw(seed, options.peers, options.guard, faults=options.faults, drift=options.drift)
     with without(options.lacking):
-        return Mesh(seed, scenario, trace=trace).run()
+        return Mesh(seed, scenario, trace=trace, ticks=options.ticks).run()
 
 
 def run_all(options: Options) -> Iterator[Outcome]:
@@ -57,6 +58,8 @@ def replay_command(seed: int, options: Options) -> str:
         words.append("--no-faults")
     if options.drift is not None:
         words.append(f"--drift {options.drift}")
+    if options.ticks:
+        words.append("--ticks")
     if options.lacking:
         words.append(f"--without {options.lacking}")
     return " ".join(words)
@@ -73,8 +76,9 @@ def summary(outcomes: list[Outcome], seconds: float, options: Options) -> str:
     jobs = max(1, sum(outcome.jobs for outcome in outcomes))
     claims, starts = sum(outcome.claims for outcome in outcomes), sum(outcome.starts for outcome in outcomes)
     finals, duplicates = sum(outcome.finals for outcome in outcomes), sum(outcome.duplicates for outcome in outcomes)
+    ticks = f"{sum(outcome.ticks for outcome in outcomes)} ticks, " if options.ticks else ""
     return (
-        f"{len(outcomes)} schedules of {options.peers} peers under {options.guard}: no violation; {jobs} jobs, "
+        f"{len(outcomes)} schedules of {options.peers} peers under {options.guard}: no violation; {ticks}{jobs} jobs, "
         f"{claims / jobs:.2f} claims/job, {starts / jobs:.2f} starts/job, {finals} finals, "
         f"{duplicates} starts beyond the first; {seconds:.1f} s"
     )
@@ -90,6 +94,7 @@ def read_options(words: list[str]) -> Options:
     parser.add_argument("--drift", type=float, help="of clocks, each way (0.05 or 0.10 by the seed)")
     parser.add_argument("--without", choices=sorted(RULES), help="take one rule away and see what it held back")
     parser.add_argument("--jobs", "-j", type=int, default=1, help="processes")
+    parser.add_argument("--ticks", action="store_true", help="with a schedule, and wall clocks that are off")
     parser.add_argument("--trace", action="store_true", help="print the trace of every schedule")
     found = parser.parse_args(words)
     return Options(
@@ -102,6 +107,7 @@ def read_options(words: list[str]) -> Options:
         found.without,
         found.jobs,
         found.trace,
+        found.ticks,
     )
 
 

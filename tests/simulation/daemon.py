@@ -20,6 +20,7 @@ from clockmesh.protocol.node import Node
 from clockmesh.protocol.orphans import Orphans, take_in
 from clockmesh.protocol.result import Result
 from tests.simulation.scenario import BEACON_PERIOD, LEASE
+from tests.simulation.ticking import EveryPeriod
 from tests.simulation.world import Lane
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class Daemon:
         self.peer = peer
         self.world = peer.world
         self.lane = lane
-        self.machine = Machine(peer.id, peer.mesh, beacon_period=BEACON_PERIOD, lease=LEASE)
+        self.machine = Machine(peer.id, peer.mesh, beacon_period=BEACON_PERIOD, lease=LEASE,
+                               calendar=EveryPeriod() if peer.ticks is not None else None)
         self.clock = Clock(peer.mesh)
         self.started = False
         self._orphans = Orphans()
@@ -125,7 +127,7 @@ class Daemon:
     def _ring(self, at: float) -> None:
         if at == self._wake:
             self._wake = float("inf")
-            self.take(Ticked())
+            self.take(Ticked(self.peer.wall_ms))
 
     # Commits
 
@@ -228,6 +230,8 @@ class Daemon:
         if self.started:
             beacon = self.machine.make_beacon(self.peer.local_now(), self.clock.vector_digest(), 0.0)
             self.peer.send_beacon(beacon)
+            if self.peer.ticks is not None:
+                self.take(Ticked(self.peer.wall_ms))
 
     # People
 

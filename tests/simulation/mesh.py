@@ -20,6 +20,7 @@ from tests.simulation.oracle import Oracle
 from tests.simulation.peer import LETTERS, Peer
 from tests.simulation.reading import difference, shown
 from tests.simulation.scenario import BEACON_PERIOD, CHAOS, LEASE, MOMENT, PATIENCE, Scenario
+from tests.simulation.ticking import Ticks, draw_ticking
 from tests.simulation.workload import TOOL, Workload
 from tests.simulation.world import Violation, World
 
@@ -42,10 +43,12 @@ class Outcome:
     duplicates: int = 0
     """Starts of a job beyond its first."""
     seconds: float = 0.0
+    ticks: int = 0
 
 
 class Mesh:
-    def __init__(self, seed: int, scenario: Scenario, *, trace: bool = False) -> None:
+    def __init__(self, seed: int, scenario: Scenario, *, trace: bool = False, ticks: bool = False) -> None:
+        """`ticks`: a schedule goes on beside what else is wanted."""
         self.seed = seed
         self.scenario = scenario
         self.world = World(seed, trace=trace)
@@ -53,7 +56,8 @@ class Mesh:
         self.network = Network(self.world, scenario)
         self.weather = Weather(self.world, scenario)
         self.workload = Workload(self.world, scenario)
-        self.oracle = Oracle(self.world, scenario, self.workload)
+        self.ticks = Ticks(self.world, scenario, draw_ticking(seed, scenario.peers)) if ticks else None
+        self.oracle = Oracle(self.world, scenario, self.workload, self.ticks)
         self.faults = Faults(self.world, scenario, self.network, self.weather)
         ids = nodes.peer_ids(scenario.peers)
         self.world.rng.shuffle(ids)
@@ -97,11 +101,16 @@ class Mesh:
         if not self.scenario.faults:
             self.world.run_until(4 * BEACON_PERIOD)
         self.workload.begin(self.peers)
+        if self.ticks is not None:
+            self.ticks.begin(self.peers)
         self.faults.begin(self.peers)
 
     def settle(self) -> None:
         """Health lasts until everything is done, and a while longer."""
         healed = self.world.now
+        if self.ticks is not None:
+            self.world.run_until(self.world.now + 4 * LEASE)
+            self._wait_for(self.ticks.end, healed)
         self._wait_for(self._done, healed)
         self.world.run_until(self.world.now + AFTERMATH)
         self._wait_for(self._done, healed)
@@ -149,6 +158,8 @@ class Mesh:
         self._check_nothing_lost()
         self._check_views()
         self._check_finals()
+        if self.ticks is not None:
+            self.ticks.check(self.living[0])
         if self.seed % 5 == 0:
             self._check_orders()
 
@@ -170,7 +181,7 @@ class Mesh:
     def _check_finals(self) -> None:
         """What they show is what the nodes say that the living have: a result that only a dead peer had is gone."""
         daemon = self.living[0].daemon
-        judge = Oracle(World(0), self.scenario, self.workload)
+        judge = Oracle(World(0), self.scenario, self.workload, None)
         for node in daemon.clock:
             judge.written(self.living[0], node)
         for run in daemon.machine.runs.values():
@@ -226,4 +237,5 @@ class Mesh:
             finals=len(oracle.finals),
             duplicates=sum(count - 1 for count in oracle.starts.values()),
             seconds=self.world.now,
+            ticks=self.ticks.runs if self.ticks is not None else 0,
         )

@@ -9,6 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from clockmesh.coordinator.machine import Machine
+from clockmesh.coordinator.schedules import ScheduleState, new_schedule
 from clockmesh.protocol.events import (
     AttemptEnded,
     CancelAsked,
@@ -19,15 +20,17 @@ from clockmesh.protocol.events import (
     ResultProposed,
     RunSubmitted,
 )
-from clockmesh.protocol.ids import AttemptRef, JobRef, PeerId, ResultHash, RunId
-from clockmesh.protocol.naming import result_hash, run_id
+from clockmesh.protocol.ids import AttemptRef, JobRef, PeerId, ResultHash, RunId, ScheduleId
+from clockmesh.protocol.naming import result_hash, run_id, schedule_id, tick_run
 from clockmesh.protocol.node import Node
 from clockmesh.protocol.plan import Guard
+from clockmesh.protocol.schedules import ScheduleSet, TickSkipped, TickSubmitted
 from tests.simulation.scenario import LEASE, Scenario
 from tests.simulation.world import Violation, World
 
 if TYPE_CHECKING:
     from tests.simulation.peer import Peer
+    from tests.simulation.ticking import Ticks
     from tests.simulation.workload import Workload
 
 JobFact = JobClaimed | ClaimGranted | AttemptEnded | ResultProposed | ResultAccepted
@@ -49,10 +52,12 @@ class Runner(NamedTuple):
 
 
 class Oracle:
-    def __init__(self, world: World, scenario: Scenario, workload: Workload) -> None:
+    def __init__(self, world: World, scenario: Scenario, workload: Workload, ticks: Ticks | None) -> None:
         self._world = world
         self._quorum_guard = scenario.guard is Guard.QUORUM
         self._workload = workload
+        self._ticks = ticks
+        self._schedules: dict[ScheduleId, ScheduleState] = {}
         self.letters: dict[PeerId, str] = {}
         self.runs: dict[RunId, RunSubmitted] = {}
         """Submissions that are durable somewhere."""
@@ -74,6 +79,12 @@ class Oracle:
                     run = run_id(event)
                     self.runs[run] = event
                     self.names.setdefault(run, str(len(self.names) + 1))
+                case ScheduleSet():
+                    self._schedules.setdefault(schedule_id(event), new_schedule(event))
+                case TickSubmitted():
+                    run = tick_run(event.schedule, event.due_ms)
+                    self.runs[run] = self._schedules[event.schedule].submission(event.due_ms)
+                    self.names.setdefault(run, f"tick{event.due_ms // 1000 % 100_000}")
                 case JobClaimed():
                     self.claims[JobRef(event.run, event.key)] += 1
                 case ResultProposed():
@@ -120,6 +131,8 @@ class Oracle:
 
     def started(self, peer: Peer, ref: AttemptRef, deadline: float) -> None:
         self.starts[ref.job] += 1
+        if self._ticks is not None and peer.daemon is not None:
+            self._ticks.started(peer.daemon.machine, ref.run)
         if self._world.tracing:
             peer.note(f"STARTS {self.name_of(ref)}, D={self._world.now + peer.until(deadline):.1f}")
         self._running.setdefault(ref.job, {})[peer.index, ref.attempt] = Runner(peer, ref, self._world.now)
@@ -194,6 +207,10 @@ class Oracle:
             case RunSubmitted():
                 self.names.setdefault(run_id(event), str(len(self.names) + 1))
                 return f"submits run {self.names[run_id(event)]}"
+            case TickSubmitted():
+                return f"submits the tick of {event.due_ms // 1000 % 100_000}"
+            case TickSkipped():
+                return f"skips the tick of {event.due_ms // 1000 % 100_000}"
             case CancelAsked():
                 return f"writes the cancel of run {self.names.get(event.run, '?')}"
             case JobClaimed():

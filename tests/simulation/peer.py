@@ -33,6 +33,7 @@ class Peer:
         self.weather = mesh.weather
         self.workload = mesh.workload
         self.oracle = mesh.oracle
+        self.ticks = mesh.ticks
         self.store: list[Node] = list(mesh.genesis)
         """What is durable."""
         self.incarnation = 0
@@ -52,6 +53,11 @@ class Peer:
     def until(self, local: float) -> float:
         """The world's seconds from now until this time of its own; 0 when it has passed."""
         return max(0.0, (local - self.local_now()) / self.rate)
+
+    @property
+    def wall_ms(self) -> int | None:
+        """What its wall clock shows, where somebody looks at it."""
+        return self.ticks.wall_ms(self.index) if self.ticks is not None else None
 
     # Its daemon
 

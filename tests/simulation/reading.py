@@ -16,6 +16,7 @@ def shown(machine: Machine) -> dict[str, object]:
         for key, job in state.jobs.items():
             facts = {f"{fact} of {run.hex()[:6]}/{key}": getattr(job, fact) for fact in FACTS}
             values |= {name: value for name, value in facts.items() if value}
+    values |= {f"schedule {schedule.hex()[:6]}": state for schedule, state in machine.state.schedules.items()}
     return values | {"members": dict(machine.members)}
 
 

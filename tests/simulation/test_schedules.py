@@ -38,13 +38,16 @@ def explain(seed: int, options: Options) -> str:
         "--seed 1 --schedules 60 --peers 2 --guard lease",
         "--seed 1 --schedules 40 --peers 1 --guard lease",
         "--seed 1 --schedules 30 --peers 4 --drift 0.1",
+        "--seed 1 --schedules 80 --ticks",
+        "--seed 1 --schedules 40 --ticks --guard lease",
+        "--seed 1 --schedules 25 --ticks --peers 5",
     ],
 )
 def test_promises_are_kept_under_faults(words):
     run(words)
 
 
-@pytest.mark.parametrize("words", ["", "--peers 5"])
+@pytest.mark.parametrize("words", ["", "--peers 5", "--ticks"])
 def test_without_faults_every_job_starts_exactly_once(words):
     for outcome in run(f"--seed 1 --schedules 80 --no-faults {words}"):
         assert outcome.starts == outcome.jobs

@@ -163,6 +163,8 @@ class Workload:
         if any(needs[job_id].result != Conclusion.SUCCESS for job_id in wanted):
             return Work(0.0, Result(Conclusion.SKIPPED))
         seconds = self.lasting if self.lasting is not None else self._draw_seconds()
+        if machine.runs[ref.run].tick is not None and self._scenario.peers == 1:
+            seconds = min(seconds, LEASE / 2)  # one peer with one slot must come after its schedule
         fails = rng.random() < self._scenario.failing if self.fails is None else self.fails
         conclusion = Conclusion.FAILURE if fails else Conclusion.SUCCESS
         result = Result(conclusion, outputs=(("by", f"{peer.letter}{next(self._results)}"),))

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 
 from clockmesh.coordinator import runs
+from clockmesh.coordinator.calendar import Calendar
 from clockmesh.coordinator.effects import Append, Effect, Extend, Forget, Start, Stop
 from clockmesh.coordinator.holding import Held
 from clockmesh.coordinator.inputs import (
@@ -58,7 +59,7 @@ class Peer:
         self.store: list[Node] = []
         self.incarnation = 0
         self.up = False
-        self.machine = Machine(self.id, MESH)
+        self.machine = Machine(self.id, MESH, calendar=mesh.calendar)
         self.host: dict[AttemptRef, float] = {}
         """What runs, and until when."""
         self.effects: list[Effect] = []
@@ -116,7 +117,7 @@ class Peer:
         """The daemon starts, on what its store and its host have."""
         self.up = True
         self.incarnation += 1
-        self.machine = Machine(self.id, MESH)
+        self.machine = Machine(self.id, MESH, calendar=self.mesh.calendar)
         for node in self.store:
             step(self.machine, NodeAdded(node), self.mesh.now)
         self.give(Started(self.incarnation, tuple(HostJob(ref, until) for ref, until in self.host.items())))
@@ -153,8 +154,16 @@ class Peer:
 
 
 class Mesh:
-    def __init__(self, names: str = "ABC", slots: int = 2, runners: str | None = None) -> None:
-        """Peers that are no `runners` have no slots: they vote and run nothing."""
+    def __init__(
+        self, names: str = "ABC", slots: int = 2, runners: str | None = None, calendar: Calendar | None = None
+    ) -> None:
+        """Peers that are no `runners` have no slots: they vote and run nothing. With a calendar the wall clocks are
+        told too."""
+        self.calendar = calendar
+        self.epoch_ms = 0
+        """What wall clocks show at time 0."""
+        self.skews: dict[str, float] = {}
+        """Seconds by which a peer's wall clock is ahead."""
         self.now = 100.0
         self.cuts: set[tuple[str, str, str]] = set()
         self.overlaps: list[str] = []
@@ -169,6 +178,9 @@ class Mesh:
             peer.store.append(root)
             peer.start()
         self.beat()
+
+    def wall_ms(self, name: str) -> int:
+        return self.epoch_ms + round((self.now + self.skews.get(name, 0.0)) * 1000)
 
     def __getitem__(self, name: str) -> Peer:
         return self.peers[name]
@@ -223,7 +235,7 @@ class Mesh:
                             peer.give(JobEnded(ref, None))
             for peer in self.peers.values():
                 if peer.up:
-                    peer.give(Ticked())
+                    peer.give(Ticked(self.wall_ms(peer.name) if self.calendar else None))
             if self.now % 1.0 == 0.0:
                 self.beat()
             self.sync()

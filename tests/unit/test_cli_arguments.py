@@ -13,8 +13,8 @@ from clockmesh.daemon.home import default_home as home_of_the_daemon
 from clockmesh.daemon.routes import VERBS
 
 SPELLED = [verb for verb in VERBS if verb.words]
-OPERANDS = {"submit": ["flow.yml"], "local": ["flow.yml"], "join": ["LINE"]} | {
-    verb.name: ["abcd"] for verb in SPELLED if "{run}" in verb.path
+OPERANDS = {"submit": ["flow.yml"], "schedule_add": ["flow.yml"], "local": ["flow.yml"], "join": ["LINE"]} | {
+    verb.name: ["abcd"] for verb in SPELLED if "{" in verb.path
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from clockmesh.daemon import cli, cli_mesh, cli_runs, cli_submit
+from clockmesh.daemon import cli, cli_mesh, cli_runs, cli_schedules, cli_submit
 from clockmesh.daemon.client import quoted
 from clockmesh.daemon.exits import Exit, Trouble
 
@@ -72,7 +73,7 @@ def daemon(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Daemon:
         def lines(self, path: str) -> Iterator[Any]:
             yield from stub.answer("GET", path)
 
-    for module in (cli_mesh, cli_runs, cli_submit):
+    for module in (cli_mesh, cli_runs, cli_schedules, cli_submit):
         monkeypatch.setattr(module, "Client", Client)
     monkeypatch.setenv("CLOCKMESH_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "80")
@@ -437,3 +438,46 @@ def test_a_short_command_imports_nothing_heavy(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, timeout=60)
     assert done.stdout == "[]\n", done
+
+
+def scheduled(name: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "schedule": "175a1edd3ff7" + "0" * 52, "name": name, "path": "scrape.yml", "remote": None,
+        "lines": [{"cron": "0 6 * * *", "timezone": "Europe/Berlin"}, {"cron": "5 * * * *", "timezone": "UTC"}],
+        "guard": "quorum", "electorate": ["alpha"], "catch_up": "last", "overlap": "skip", "jitter_s": 0,
+        "priority": 5.0, "paused": False, "next_at": None, "last": None,
+    } | fields
+
+
+def iso_in(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() + seconds))
+
+
+def test_schedules_are_listed_with_their_next_and_last_ticks(daemon: Daemon, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
+    last = {"due_at": iso_in(-7300), "run": RUN, "status": "completed", "conclusion": "success"}
+    skipped = {"due_at": iso_in(-90), "run": None, "status": "skipped", "conclusion": None}
+    daemon.answers["GET /v1/schedules"] = {"v": 1, "schedules": [
+        scheduled("scrape", next_at=iso_in(3700), last=last),
+        scheduled("paused", paused=True, last=skipped),
+        scheduled("new", next_at=iso_in(150)),
+    ]}
+    assert cli.main(["schedule", "list"]) == Exit.OK
+    head, scrape, paused, new = out(capsys).splitlines()
+    assert head.split() == ["SCHEDULE", "NAME", "CRON", "NEXT", "LAST", "RUN", "STATUS"]
+    assert re.split(" {2,}", scrape) == [
+        "175a1edd3ff7", "scrape", "0 6 * * * Europe/Berlin, 5 * * * *", "in 1 h", "2 h ago", RUN[:12], "success"]
+    assert paused.split()[-5:] == ["paused", "1", "min", "ago", "skipped"]
+    assert new.split()[-3:] == ["in", "2", "min"]
+
+
+def test_an_empty_list_of_schedules_says_how_to_add_one(daemon: Daemon, capsys) -> None:
+    daemon.answers["GET /v1/schedules"] = {"v": 1, "schedules": []}
+    assert cli.main(["schedule", "list"]) == Exit.OK
+    assert "clockmesh schedule add FILE" in out(capsys)
+
+
+def test_a_schedules_name_is_encoded_in_the_path(daemon: Daemon, capsys) -> None:
+    daemon.answers["POST /v1/schedules/my%20scrape/pause"] = {"v": 1, "schedule": "ab"}
+    assert cli.main(["schedule", "pause", "my scrape"]) == Exit.OK
+    assert "schedule my scrape is paused" in out(capsys)

@@ -12,10 +12,13 @@ from clockmesh.protocol.codec import (
     encode_plan,
     encode_result,
     mesh_id,
+    move_hash,
     plan_hash,
     result_hash,
     run_id,
+    schedule_id,
     task_hash,
+    tick_run,
 )
 from clockmesh.protocol.events import (
     AttemptEnded,
@@ -34,7 +37,7 @@ from clockmesh.protocol.events import (
     UnknownEvent,
 )
 from clockmesh.protocol.framing import frame
-from clockmesh.protocol.ids import AttemptRef, JobKey, peer_text
+from clockmesh.protocol.ids import AttemptRef, JobKey, SetHash, peer_text
 from clockmesh.protocol.invitation import Invitation
 from clockmesh.protocol.keys import SigningKey
 from clockmesh.protocol.messages import (
@@ -56,11 +59,25 @@ from clockmesh.protocol.messages import (
 )
 from clockmesh.protocol.plan import Guard, Plan, PlannedJob, Remote, Snapshot
 from clockmesh.protocol.result import Conclusion, Result
+from clockmesh.protocol.schedules import (
+    CatchUp,
+    CronLine,
+    Overlap,
+    ScheduleMoved,
+    SchedulePaused,
+    ScheduleRemoved,
+    ScheduleResumed,
+    ScheduleSet,
+    ScheduleVoted,
+    TickSkipped,
+    TickSubmitted,
+)
 
 ADA = SigningKey.from_seed(bytes(range(32)))
 BOB = SigningKey.from_seed(bytes(range(32, 64)))
 NONCE = bytes(range(16))
 WALL_MS = 1_750_000_000_000
+DUE_MS = 1_750_000_020_000
 BUILD = JobKey("build")
 CONTENT = bytes(200_000)
 ADA_DESCRIPTION = Description("ada", 2, ("linux", "x64"), ("/ip4/192.0.2.7/tcp/4001",))
@@ -88,6 +105,13 @@ def vectors() -> dict[str, str]:
     remote = Plan(
         "", "scrape.yml", None, Remote("git://192.0.2.8/site.git", "main"), "push", (PlannedJob(BUILD, "build"),)
     )
+    lines = (CronLine("0 6 * * *", "Europe/Berlin"), CronLine("*/15 * * * *"))
+    begun = ScheduleSet(
+        NONCE, "scrape", lines, remote, Guard.QUORUM, True, 15_000, 5.0, (ADA.peer,), CatchUp.LAST, 604_800, 100,
+        Overlap.SKIP, 30, WALL_MS,
+    )
+    schedule = schedule_id(begun)
+    moved = ScheduleMoved(schedule, SetHash(schedule), 1, Guard.QUORUM, submission.electorate, WALL_MS + 60_000)
     events = {
         "mesh founded": MeshFounded(NONCE, ADA_DESCRIPTION),
         "invitation redeemed": InvitationRedeemed(NONCE),
@@ -101,6 +125,15 @@ def vectors() -> dict[str, str]:
         "attempt ended": AttemptEnded(run, BUILD, 1, Ending.LOST),
         "result proposed": ResultProposed(run, BUILD, 1, result),
         "result accepted": ResultAccepted(run, BUILD, 1, result_hash(result)),
+        "schedule set": begun,
+        "schedule moved": moved,
+        "schedule voted": ScheduleVoted(schedule, moved.follows, 1, move_hash(moved)),
+        "schedule voted, for none": ScheduleVoted(schedule, moved.follows, 1, None),
+        "schedule removed": ScheduleRemoved(schedule),
+        "schedule paused": SchedulePaused(schedule, 1),
+        "schedule resumed": ScheduleResumed(schedule, 2, WALL_MS + 60_000),
+        "tick submitted": TickSubmitted(schedule, DUE_MS),
+        "tick skipped": TickSkipped(schedule, DUE_MS),
         "unknown": UnknownEvent(900, 2, bytes.fromhex("9301a16190")),
     }
     messages = {
@@ -143,6 +176,9 @@ def vectors() -> dict[str, str]:
         "result hash": result_hash(result).hex(),
         "electorate seed": electorate_seed(submission.heads, plan, NONCE).hex(),
         "run id": run.hex(),
+        "schedule id": schedule.hex(),
+        "move hash": move_hash(moved).hex(),
+        "tick run": tick_run(schedule, DUE_MS).hex(),
         "task hash": task_hash(AttemptRef(run, BUILD, 1)).hex(),
         "beacon": encode_beacon(ADA, mesh, beacon).hex(),
         "blob of 200000 zero bytes": manifest_of(CONTENT).blob.hex(),

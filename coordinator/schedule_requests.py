@@ -1,0 +1,101 @@
+"""What people ask of schedules. Refusals are raised before anything has changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from clockmesh.coordinator import requests
+from clockmesh.coordinator.effects import Answer
+from clockmesh.coordinator.errors import Conflict, NotFound, Refused
+from clockmesh.coordinator.inputs import Change, ScheduleChangeWanted, ScheduleWanted, TriggerWanted
+from clockmesh.coordinator.schedules import ScheduleState
+from clockmesh.protocol.codec import electorate_seed, run_id
+from clockmesh.protocol.events import Event, RunSubmitted
+from clockmesh.protocol.ids import ScheduleId
+from clockmesh.protocol.schedules import SchedulePaused, ScheduleRemoved, ScheduleResumed, ScheduleSet
+
+if TYPE_CHECKING:
+    from clockmesh.coordinator.machine import Machine
+
+CATCH_UP_AGE_S = 7 * 24 * 3600
+"""A week: a tick missed for longer says nothing to anybody."""
+
+CATCH_UP_COUNT = 100
+"""Runs that a mesh which was down makes up for at once, at most."""
+
+
+def add(machine: Machine, wanted: ScheduleWanted, now: float) -> None:
+    """Begin a schedule. Conflict for a name that is taken, Refused for a plan that can never end."""
+    requests.check_plan(wanted.plan, wanted.priority)
+    requests.check_member(machine)
+    if not wanted.lines:
+        raise Refused(f"the schedule '{wanted.name}' is never due; give it a cron line")
+    if any(known.told.name.casefold() == wanted.name.casefold() for known in _standing(machine)):
+        raise Conflict(f"there is a schedule named '{wanted.name}' already; clockmesh schedule remove ends it, or add "
+                       "this one with another --name")
+    event = ScheduleSet(
+        nonce=wanted.nonce,
+        name=wanted.name,
+        lines=wanted.lines,
+        plan=wanted.plan,
+        guard=wanted.guard or requests.default_guard(machine),
+        guard_follows=wanted.guard is None,
+        lease_ms=round(machine.lease * 1000),
+        priority=wanted.priority,
+        electorate=requests.draw_electorate(machine, electorate_seed(bytes(32), wanted.plan, wanted.nonce), now),
+        catch_up=wanted.catch_up,
+        catch_up_age_s=CATCH_UP_AGE_S,
+        catch_up_count=CATCH_UP_COUNT,
+        overlap=wanted.overlap,
+        jitter_s=wanted.jitter_s,
+        due_from_ms=wanted.wall_ms,
+    )
+    machine.decide(event, Answer(wanted.token))
+
+
+def change(machine: Machine, wanted: ScheduleChangeWanted) -> None:
+    """Pause, resume or remove. NotFound; what is so already is only answered."""
+    known = _find(machine, wanted.schedule)
+    answer, event = Answer(wanted.token), _event_for(known, wanted)
+    if event is None:
+        machine.after.append(answer)
+    else:
+        machine.decide(event, answer)
+
+
+def _event_for(known: ScheduleState, wanted: ScheduleChangeWanted) -> Event | None:
+    count = known.switch[0] + 1
+    match wanted.change:
+        case Change.REMOVE:
+            return ScheduleRemoved(known.schedule)
+        case Change.PAUSE:
+            return None if known.paused else SchedulePaused(known.schedule, count)
+        case Change.RESUME:
+            return ScheduleResumed(known.schedule, count, wanted.wall_ms) if known.paused else None
+
+
+def trigger(machine: Machine, wanted: TriggerWanted, now: float) -> None:
+    """A run of the schedule's plan, now. NotFound."""
+    known = _find(machine, wanted.schedule)
+    plan = known.told.plan
+    event = RunSubmitted(
+        nonce=wanted.nonce,
+        heads=wanted.heads,
+        plan=plan,
+        guard=requests.default_guard(machine) if known.told.guard_follows else known.told.guard,
+        lease_ms=known.told.lease_ms,
+        priority=known.told.priority,
+        electorate=requests.draw_electorate(machine, electorate_seed(wanted.heads, plan, wanted.nonce), now),
+    )
+    machine.decide(event, Answer(wanted.token, run_id(event)))
+
+
+def _standing(machine: Machine) -> list[ScheduleState]:
+    return [known for known in machine.state.schedules.values() if not known.removed]
+
+
+def _find(machine: Machine, schedule: ScheduleId) -> ScheduleState:
+    known = machine.state.schedules.get(schedule)
+    if known is None or known.removed:
+        raise NotFound(f"no schedule {schedule.hex()[:12]}; clockmesh schedule list shows the schedules")
+    return known

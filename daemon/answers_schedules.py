@@ -1,0 +1,68 @@
+"""What the verbs about schedules do, as `answers` does for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from clockmesh.coordinator.inputs import Change
+from clockmesh.daemon import bodies, surface
+from clockmesh.daemon.call import Call
+from clockmesh.daemon.control_http import Answer
+from clockmesh.daemon.scheduling import ScheduleOrder
+from clockmesh.daemon.submitting import Order
+from clockmesh.protocol.schedules import CatchUp, Overlap
+
+
+async def add(call: Call) -> Answer:
+    body = await call.request.json()
+    order = Order(
+        workflow=bodies.workflow(body),
+        path=bodies.required(body, "path", str),
+        inputs=bodies.inputs(body),
+        priority=bodies.number(body, "priority", 5.0),
+        guard=bodies.guard(body),
+        force=bool(body.get("force", False)),
+        snapshot=bodies.snapshot(body),
+        remote=bodies.remote(body),
+    )
+    wanted = ScheduleOrder(
+        order,
+        bodies.optional(body, "name", str),
+        bodies.word(body, "catch_up", CatchUp.LAST),
+        bodies.word(body, "overlap", Overlap.SKIP),
+        bodies.optional(body, "jitter_s", int) or 0,
+    )
+    schedule = await call.service.add_schedule(wanted)
+    view = next(view for view in call.service.schedules() if view.schedule == schedule)
+    return {"v": surface.VERSION, **surface.schedule_json(view, call.service.machine)}
+
+
+async def list_(call: Call) -> Answer:
+    return surface.schedules_json(call.service.schedules(), call.service.machine)
+
+
+async def trigger(call: Call) -> Answer:
+    schedule = call.schedule
+    await call.request.json()
+    run = await call.service.trigger_schedule(schedule)
+    return {"v": surface.VERSION, "schedule": schedule.hex(), "run": run.hex()}
+
+
+def _changing(what: Change) -> Callable[[Call], Awaitable[Answer]]:
+    async def change(call: Call) -> Answer:
+        schedule = call.schedule
+        await call.request.json()
+        await call.service.change_schedule(schedule, what)
+        return {"v": surface.VERSION, "schedule": schedule.hex()}
+
+    return change
+
+
+SCHEDULE_ANSWERS: dict[str, Callable[[Call], Awaitable[Answer]]] = {
+    "schedule_add": add,
+    "schedule_list": list_,
+    "schedule_trigger": trigger,
+    "schedule_pause": _changing(Change.PAUSE),
+    "schedule_resume": _changing(Change.RESUME),
+    "schedule_remove": _changing(Change.REMOVE),
+}

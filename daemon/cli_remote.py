@@ -1,0 +1,69 @@
+"""What `schedule add` asks git for, in this process: a workflow out of a remote, and where a work tree came from."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+from clockmesh.daemon.cli_submit import MAX_WORKFLOW_BYTES
+from clockmesh.daemon.exits import Exit, Trouble
+
+_PATIENCE_S = 120
+"""For one commit of a remote, as its ticks have for it."""
+_PROTOCOLS = "file:git:http:https:ssh"
+"""Not `ext`, which runs a command that the URL names."""
+
+
+def read_remote_file(url: str, ref: str, path: str) -> bytes:
+    """The file at `ref` ('' is the default branch) of the repository. Trouble (USAGE) where it is not there."""
+    if url.startswith("-") or "::" in url.split("/")[0] or ref.startswith("-"):
+        raise _trouble(f"{url!r} with the ref {ref!r} is not a git repository")
+    with tempfile.TemporaryDirectory(prefix="clockmesh-") as folder:
+        _git(folder, "init", "--quiet", "--bare")
+        fetched = _git(folder, "fetch", "--quiet", "--no-tags", "--depth=1", "--", url, ref or "HEAD")
+        if fetched.returncode:
+            raise _trouble(f"{url}: {_reason(fetched)}; check --remote and --ref")
+        shown = _git(folder, "cat-file", "blob", f"FETCH_HEAD:{path}")
+        if shown.returncode:
+            raise _trouble(f"{path} is not a file of {url} at {ref or 'its default branch'}")
+        if len(shown.stdout) > MAX_WORKFLOW_BYTES:
+            raise _trouble(f"{path} of {url} is larger than {MAX_WORKFLOW_BYTES >> 20} MiB, so hardly a workflow")
+        return shown.stdout
+
+
+def origin_of(file: str) -> tuple[str, str] | None:
+    """URL and branch from which others can have the work tree that holds `file`; None where it has no `origin`, or
+    stands on no branch."""
+    from clockmesh.runner.snapshot import origin_url
+
+    folder = str(Path(file).resolve().parent)
+    root = _text(_git(folder, "rev-parse", "--show-toplevel"))
+    url = origin_url(Path(root)) if root else ""
+    branch = _text(_git(folder, "symbolic-ref", "--quiet", "HEAD"))
+    return (url, branch) if url and branch else None
+
+
+def _git(folder: str, *words: str) -> subprocess.CompletedProcess[bytes]:
+    env = os.environ | {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": _PROTOCOLS, "LC_ALL": "C.UTF-8"}
+    try:
+        return subprocess.run(["git", "-C", folder, *words], capture_output=True, env=env, timeout=_PATIENCE_S,
+                              stdin=subprocess.DEVNULL, check=False)
+    except FileNotFoundError:
+        raise _trouble("git is not installed here; it is needed to read the repository") from None
+    except subprocess.TimeoutExpired:
+        raise _trouble(f"git did not end within {_PATIENCE_S} s: {' '.join(words[:1])}") from None
+
+
+def _text(ended: subprocess.CompletedProcess[bytes]) -> str:
+    return ended.stdout.decode(errors="replace").strip() if ended.returncode == 0 else ""
+
+
+def _reason(ended: subprocess.CompletedProcess[bytes]) -> str:
+    lines = ended.stderr.decode(errors="replace").strip().splitlines()
+    return lines[-1].removeprefix("fatal: ") if lines else "git failed"
+
+
+def _trouble(message: str) -> Trouble:
+    return Trouble(Exit.USAGE, "bad_remote", message)

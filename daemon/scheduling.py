@@ -1,0 +1,120 @@
+"""From a workflow with `on.schedule` to a durable schedule, and what is asked of one afterwards."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from dataclasses import dataclass, replace
+
+import structlog
+import trio
+
+from clockmesh.coordinator.calendar import next_due
+from clockmesh.coordinator.inputs import Change, ScheduleChangeWanted, ScheduleWanted, TriggerWanted
+from clockmesh.daemon import submitting
+from clockmesh.daemon.cronlines import zone
+from clockmesh.daemon.errors import NotFound, UsageError
+from clockmesh.daemon.member import Member
+from clockmesh.daemon.submitting import NONCE_BYTES, Order
+from clockmesh.protocol.blobs import manifest_of
+from clockmesh.protocol.ids import RunId, ScheduleId
+from clockmesh.protocol.limits import MAX_CRON_LINES, MAX_JITTER_S, MAX_NAME
+from clockmesh.protocol.schedules import CatchUp, CronLine, Overlap
+from clockmesh.protocol.wire import clean_line
+from clockmesh.runner.errors import WorkflowError, quoted
+from clockmesh.runner.plan import make_plan, read_workflow
+
+log = structlog.get_logger()
+_EVENT = "schedule"
+_SHORTEST_PREFIX = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleOrder:
+    """What was asked for; see `Service.add_schedule`."""
+
+    order: Order
+    """Its workflow's bytes are there even with a remote: the cron lines are read from them."""
+    name: str | None
+    catch_up: CatchUp
+    overlap: Overlap
+    jitter_s: int
+
+
+async def add(member: Member, wanted: ScheduleOrder) -> ScheduleId:
+    """Durable when it returns; nothing is kept when it raises."""
+    if not 0 <= wanted.jitter_s <= MAX_JITTER_S:
+        raise UsageError(f"jitter is {wanted.jitter_s} s; give 0 to {MAX_JITTER_S}")
+    order = replace(wanted.order, event=_EVENT)
+    name = _name(wanted)
+    lines = await trio.to_thread.run_sync(_lines, member, order)
+    plan = await submitting.prepare(member, order)
+    nonce = os.urandom(NONCE_BYTES)
+    await member.request(lambda token: ScheduleWanted(
+        token, nonce, name, lines, plan, member.loop.wall_ms(), order.guard, order.priority, wanted.catch_up,
+        wanted.overlap, wanted.jitter_s))
+    schedule = next(known.schedule for known in member.machine.state.schedules.values() if known.told.nonce == nonce)
+    log.info("schedule_added", schedule=schedule.hex(), name=name, lines=[line.cron for line in lines])
+    return schedule
+
+
+def _name(wanted: ScheduleOrder) -> str:
+    path = wanted.order.path
+    name = posixpath.splitext(posixpath.basename(path))[0] if wanted.name is None else wanted.name.strip()
+    if not 0 < len(name) <= MAX_NAME or clean_line(name, MAX_NAME) != name or "/" in name:
+        raise UsageError(f"the name {quoted(name)!r} is not one line of 1 to {MAX_NAME} characters without a slash; "
+                         "give --name NAME")
+    return name
+
+
+def _lines(member: Member, order: Order) -> tuple[CronLine, ...]:
+    """When the workflow is due. WorkflowError when it never is, or not by this machine's time zones."""
+    workflow = read_workflow(order.workflow, order.path)
+    told = workflow.triggers.schedules
+    if not told:
+        raise _refuse(order, "the workflow has no `on.schedule`; add `schedule: [{cron: '0 6 * * *'}]` under `on:`")
+    if len(told) > MAX_CRON_LINES:
+        raise _refuse(order, f"`on.schedule` has {len(told)} entries, above {MAX_CRON_LINES}; make it two workflows")
+    lines = tuple(CronLine(schedule.cron, schedule.timezone) for schedule in told)
+    for line in lines:
+        if zone(line.timezone) is None:
+            raise _refuse(order, f"there is no timezone `{quoted(line.timezone)}`; names are such as `Europe/Berlin`")
+        if next_due(member.machine.calendar, (line,), member.loop.wall_ms()) is None:
+            raise _refuse(order, f"the cron line `{quoted(line.cron)}` names a day that no calendar has; correct it")
+    if order.remote is not None:  # each tick plans anew; what is wrong today is said today
+        make_plan(workflow, path=order.path, workflow_blob=manifest_of(order.workflow).blob, source=order.remote,
+                  inputs=order.inputs, force=order.force, event=_EVENT)
+    return lines
+
+
+def _refuse(order: Order, message: str) -> WorkflowError:
+    return WorkflowError(order.path, 1, 1, message)
+
+
+async def change(member: Member, schedule: ScheduleId, what: Change) -> None:
+    """See `Service.change_schedule`."""
+    await member.request(lambda token: ScheduleChangeWanted(token, schedule, what, member.loop.wall_ms()))
+    log.info("schedule_changed", schedule=schedule.hex(), change=what.value)
+
+
+async def trigger(member: Member, schedule: ScheduleId) -> RunId:
+    """See `Service.trigger_schedule`."""
+    run = await member.request(lambda token: TriggerWanted(token, schedule, os.urandom(NONCE_BYTES),
+                                                           member.clock.combined_head()))
+    assert run is not None, "a triggered schedule is answered with its run"
+    log.info("schedule_triggered", schedule=schedule.hex(), run=run.hex())
+    return run
+
+
+def find(member: Member, text: str) -> ScheduleId:
+    """By its name in any case, else by the first digits of its id. NotFound; UsageError for several."""
+    standing = [known for known in member.machine.state.schedules.values() if not known.removed]
+    named = [known.schedule for known in standing if known.told.name.casefold() == text.strip().casefold()]
+    wanted = text.strip().lower()
+    found = named or [known.schedule for known in standing if known.schedule.hex().startswith(wanted)]
+    if not found or (not named and len(wanted) < _SHORTEST_PREFIX):
+        raise NotFound(f"no schedule {quoted(text)}; `clockmesh schedule list` shows those there are")
+    if len(found) > 1:
+        ids = ", ".join(schedule.hex()[:12] for schedule in found)
+        raise UsageError(f"{len(found)} schedules are meant by {quoted(text)}; give one's id: {ids}")
+    return found[0]
