@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 EXTEND_BY = 0.2
 """Seconds that D must have grown before the runner host is told."""
 
+MAX_LOSSES = 10
+"""Attempts that their own claimants declared lost, after which the job has failed: one that kills its own process, or
+is killed for want of memory, would otherwise be tried for ever on every peer in turn."""
+
 
 @dataclass(slots=True)
 class Held:
@@ -76,6 +80,10 @@ def _begin(machine: Machine, job: JobState, held: Held, now: float) -> None:
     proposal = claims.adopted(job, held.ref.attempt, machine.me)
     if proposal is not None:
         _propose(machine, held.ref, proposal.result)
+        return
+    if (lost := jobs.times_lost(job)) >= MAX_LOSSES:
+        text = f"{lost} attempts were lost: its process or its peer died each time; clockmesh why tells where"
+        _propose(machine, held.ref, Result(Conclusion.FAILURE, error=text))
         return
     until = deadline(machine, held)
     if claims.may_start(job, held.ref.attempt, machine.me, until, now):

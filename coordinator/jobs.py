@@ -84,6 +84,11 @@ def is_over(job: JobState, attempt: int, claimant: PeerId) -> bool:
     return (attempt, claimant) in job.ended or (attempt, claimant) in job.results
 
 
+def times_lost(job: JobState) -> int:
+    """Attempts that their own claimants declared lost."""
+    return sum(1 for how in job.ended.values() if how is Ending.LOST)
+
+
 def open_claims(job: JobState) -> list[Try]:
     """Claims that their claimants have not ended, in a fixed order."""
     return sorted(key for key in job.claims if not is_over(job, *key))

@@ -187,7 +187,7 @@ def _backoff(machine: Machine, job: JobState, attempt: int) -> float:
     attempts by a hash, so that contention ends though nobody draws lots."""
     lease = machine.run_of(job).lease
     released = sum(1 for (_, peer), how in job.ended.items() if peer == machine.me and how is Ending.RELEASED)
-    lost = sum(1 for how in job.ended.values() if how is Ending.LOST) - FREE_LOSSES
+    lost = jobs.times_lost(job) - FREE_LOSSES
     wait = 0.0
     if released:
         seed = sha256(b"clockmesh/backoff" + machine.me + job.ref.run + f"{job.ref.key}\0{attempt}".encode())

@@ -6,6 +6,7 @@ import pytest
 
 from clockmesh.coordinator import runs, view
 from clockmesh.coordinator.effects import Start, Stop, StopReason
+from clockmesh.coordinator.holding import MAX_LOSSES
 from clockmesh.coordinator.inputs import CancelWanted, JobEnded
 from clockmesh.coordinator.view import Status
 from clockmesh.protocol.ids import RESOLVE, AttemptRef, JobKey, JobRef, RunId
@@ -213,3 +214,19 @@ def test_a_host_that_could_not_start_it_makes_the_attempt_lost_and_the_next_one_
     del peer.host[ref]
     peer.give(JobEnded(ref, None))
     assert list(peer.host) == [ref._replace(attempt=2)]
+
+
+def test_a_job_whose_attempts_are_lost_again_and_again_fails_in_the_end() -> None:
+    mesh = Mesh("A")
+    peer, run = mesh["A"], mesh.submit("A")
+    for _ in range(MAX_LOSSES):
+        assert runs.conclusion(peer.machine.runs[run]) is None
+        mesh.advance(20.0)
+        (ref,) = peer.host
+        del peer.host[ref]
+        peer.give(JobEnded(ref, None))
+    mesh.advance(20.0)
+    assert runs.conclusion(peer.machine.runs[run]) is FAILURE
+    assert len(started(peer)) == MAX_LOSSES
+    (job,) = view.run_view(peer.machine, run).jobs
+    assert job.error.startswith(f"{MAX_LOSSES} attempts were lost")
