@@ -103,15 +103,7 @@ class Peer:
         wait_until(lambda: not self.hosts(), f"the runner host of {self.name} ends", _STOP_LIMIT_S)
 
     def hosts(self) -> list[int]:
-        """Process ids of this home's runner host and the keepers that it forked."""
-        mark = f"clockmesh.runner.host\0--home\0{self.home}\0".encode()
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                with suppress(OSError):
-                    if mark in (entry / "cmdline").read_bytes():
-                        found.append(int(entry.name))
-        return found
+        return host_pids(self.home)
 
 
 @dataclass
@@ -144,6 +136,18 @@ def stopped_at_end(mesh: Mesh) -> Iterator[Mesh]:
     finally:
         for peer in mesh:
             peer.stop()
+
+
+def host_pids(home: Path) -> list[int]:
+    """Process ids of a home's runner host: one or none, since keepers and jobs soon go by titles of their own."""
+    mark = f"clockmesh.runner.host\0--home\0{home}\0".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                if mark in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+    return sorted(found)
 
 
 def wait_until(true: Callable[[], object], what: str, limit: float) -> None:

@@ -94,7 +94,7 @@ def test_a_killed_daemon_and_host_lose_the_job_to_another_peer(fresh_mesh: Mesh,
     run, trace = submit_ticking(fresh_mesh, tmp_path)
     holder = holder_of(fresh_mesh, trace)
     job = read(trace)[-1].pid
-    host = runner_host(holder)
+    (host,) = holder.hosts()
     holder.kill()
     os.kill(host, signal.SIGKILL)
     killed = time.monotonic()
@@ -108,10 +108,3 @@ def test_a_killed_daemon_and_host_lose_the_job_to_another_peer(fresh_mesh: Mesh,
     shown = reader.json("run", "show", run)["jobs"][0]
     assert shown["conclusion"] == "success"
     assert shown["peer"] != holder.name
-
-
-def runner_host(peer: Peer) -> int:
-    """The host itself: of the processes with its command line, the one whose parent is not among them."""
-    found = peer.hosts()
-    parents = {pid: int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in found}
-    return next(pid for pid in found if parents[pid] not in parents)

@@ -14,6 +14,7 @@ import trio
 
 from clockmesh.coordinator.view import JobView, RunView, run_view
 from clockmesh.daemon.config import Listen
+from clockmesh.daemon.demo.peers import host_pids
 from clockmesh.daemon.home import Home
 from clockmesh.daemon.member import Timing
 from clockmesh.daemon.service import Service
@@ -113,22 +114,10 @@ async def bench(folder: Path, timing: Timing | None = None) -> AsyncIterator[Ben
             end_hosts(peer.home)
 
 
-def host_pids(home: Home) -> list[int]:
-    """Process ids of the home's runner host and its children."""
-    mark = f"clockmesh.runner.host\0--home\0{home.path}\0".encode()
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with suppress(OSError):
-                if mark in (entry / "cmdline").read_bytes():
-                    found.append(int(entry.name))
-    return sorted(found)
-
-
 def end_hosts(home: Home) -> None:
     """Kill this home's runner host and wait for it to be gone: its keepers then end its jobs."""
     deadline = time.monotonic() + 10
-    while (pids := host_pids(home)) and time.monotonic() < deadline:
+    while (pids := host_pids(home.path)) and time.monotonic() < deadline:
         for pid in pids:
             with suppress(ProcessLookupError, ChildProcessError):
                 os.kill(pid, signal.SIGKILL)

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 import trio
 
+from clockmesh.daemon.demo.peers import host_pids
 from clockmesh.daemon.member import Timing
 from clockmesh.protocol.ids import RunId
 from clockmesh.protocol.result import Conclusion
-from tests.integration.daemon_support import Bench, Peer, bench, end_hosts, ended, host_pids, until, workflow
+from tests.integration.daemon_support import Bench, Peer, bench, end_hosts, ended, until, workflow
 
 HASTY = Timing(beacon_period=0.2, lease=3.0)
 STORM_S = 25.0
@@ -48,7 +49,7 @@ class Storm:
         elif self.down is not None and kind < 0.2:
             await self.settle()
         elif kind < 0.26:
-            for pid in host_pids(self._rng.choice(list(self.peers.values())).home)[:1]:
+            for pid in host_pids(self._rng.choice(list(self.peers.values())).home.path)[:1]:
                 os.kill(pid, signal.SIGKILL)
 
     async def settle(self) -> None:

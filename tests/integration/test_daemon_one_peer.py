@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import trio
 
+from clockmesh.daemon.demo.peers import host_pids
 from clockmesh.daemon.errors import Conflict, NeedsSnapshot, NoMesh, NotFound, UsageError
 from clockmesh.protocol.ids import JobKey
 from clockmesh.protocol.result import Conclusion
-from tests.integration.daemon_support import bench, ended, host_pids, until, workflow
+from tests.integration.daemon_support import bench, ended, until, workflow
 
 
 async def texts(service: object, run: object, **options: object) -> list[str]:
@@ -96,13 +97,13 @@ async def test_a_restarted_daemon_finds_its_job_running_and_brings_its_result(tm
         await alpha.service.init("alpha")
         run = await alpha.service.submit(workflow(f"echo $CLOCKMESH_ATTEMPT >> {starts}\nsleep 3\necho done"), "t.yml")
         await until(starts.exists, "the job runs")
-        hosts = host_pids(alpha.home)
+        hosts = host_pids(alpha.home.path)
         await alpha.stop()
         alpha = await made.start("alpha")
         view = await ended(alpha, run)
         assert view.conclusion is Conclusion.SUCCESS
         assert starts.read_text() == "1\n"
-        assert host_pids(alpha.home)[0] == hosts[0]
+        assert host_pids(alpha.home.path)[0] == hosts[0]
         assert "done" in await texts(alpha.service, run)
 
 
@@ -128,7 +129,7 @@ async def test_a_killed_runner_host_costs_one_attempt_and_the_job_is_done_again(
         script = f"echo $CLOCKMESH_ATTEMPT >> {starts}\nif [ $CLOCKMESH_ATTEMPT = 1 ]; then sleep 60; fi"
         run = await alpha.service.submit(workflow(script), "t.yml")
         await until(starts.exists, "the job runs")
-        os.kill(host_pids(alpha.home)[0], signal.SIGKILL)
+        os.kill(host_pids(alpha.home.path)[0], signal.SIGKILL)
         assert (await ended(alpha, run)).conclusion is Conclusion.SUCCESS
         assert starts.read_text() == "1\n2\n"
 
