@@ -5,6 +5,7 @@ Format and error texts are those of `actions/runner` (FileCommandManager).
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -68,7 +69,7 @@ class CommandFiles:
     def _text(self, kind: str) -> str:
         try:
             with self.paths[kind].open("rb") as file:
-                data = file.read(MAX_FILE_BYTES + 1)
+                data = file.read(min(os.fstat(file.fileno()).st_size, MAX_FILE_BYTES) + 1)
         except FileNotFoundError:
             return ""  # a step may remove it
         except OSError as error:
@@ -84,7 +85,7 @@ def new_files(folder: Path) -> CommandFiles:
     suffix = secrets.token_hex(8)
     paths = {kind: folder / f"{kind}_{suffix}" for kind in _KINDS}
     for path in paths.values():
-        path.touch(mode=0o600)
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     return CommandFiles(paths)
 
 
