@@ -7,11 +7,13 @@ reader lets the window run dry for 5 s, breaks the stream; this one waits as lon
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Collection
 from typing import Any
 
 import trio
 from libp2p.exceptions import BaseLibp2pError
+from libp2p.stream_muxer.yamux.yamux import TYPE_DATA, YAMUX_HEADER_FORMAT
 from libp2p.utils.varint import encode_uvarint
 
 from clockmesh.daemon.network_switch import Link
@@ -49,9 +51,18 @@ class Channel:
                 if self._muxed.send_window <= 0:
                     await self._window_opened()
                 part, data = data[: self._muxed.send_window], data[self._muxed.send_window :]
-                await self._muxed.write(part)
+                await self._write_part(part)
         except _FAULTS as error:
             raise StreamLost(f"stream cut while writing: {error}") from error
+
+    async def _write_part(self, part: bytes) -> None:
+        """One frame of data, as Yamux would write it; its own way there takes two locks."""
+        muxed = self._muxed
+        if muxed.send_closed or muxed.closed:
+            raise StreamLost("stream is closed")
+        muxed.send_window -= len(part)
+        header = struct.pack(YAMUX_HEADER_FORMAT, 0, TYPE_DATA, 0, muxed.stream_id, len(part))
+        await muxed.conn._write_frame(header + part)
 
     async def _window_opened(self) -> None:
         with trio.move_on_after(self._stalled):
@@ -73,7 +84,7 @@ class Channel:
     async def _fetch(self) -> bytes:
         muxed = self._muxed
         try:
-            data: bytes = await muxed.conn.read_stream(muxed.stream_id, _CREDIT_BYTES)
+            data = await self._next_data()
             self._due += len(data)
             if self._due >= _CREDIT_BYTES:
                 due, self._due = self._due, 0
@@ -87,6 +98,21 @@ class Channel:
             return b""
         except _FAULTS as error:
             raise StreamLost(f"stream cut while reading: {error}") from error
+
+    async def _next_data(self) -> bytes:
+        """What has come, as soon as something has; the ends of a stream are told by Yamux itself."""
+        muxed, conn = self._muxed, self._muxed.conn
+        await trio.lowlevel.checkpoint()
+        while not (muxed.closed or muxed.recv_closed or muxed.reset_received or conn.event_shutting_down.is_set()):
+            buffer = conn.stream_buffers[muxed.stream_id]
+            if buffer:
+                data = bytes(buffer[:_CREDIT_BYTES])
+                del buffer[:_CREDIT_BYTES]
+                return data
+            await conn.stream_events[muxed.stream_id].wait()
+            conn.stream_events[muxed.stream_id] = trio.Event()
+        last: bytes = await conn.read_stream(muxed.stream_id, _CREDIT_BYTES)
+        return last
 
     async def _take(self, size: int) -> bytes:
         while len(self._buffer) < size:
