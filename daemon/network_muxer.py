@@ -36,7 +36,7 @@ class Muxer(Yamux):
             nursery.cancel_scope.cancel()
 
     async def _write_frame(self, data: bytes) -> None:
-        """Returns when `data` is on its way, or raises: a connection that is lost tells its readers, not its writers."""
+        """Returns when `data` is on its way: of a lost connection the readers are told, the writers not always."""
         if not self._writer_runs:
             await super()._write_frame(data)
             return

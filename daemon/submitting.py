@@ -51,7 +51,7 @@ async def submit(member: Member, order: Order) -> RunId:
         raise UsageError(f"priority is {order.priority:g}; give 1 (critical) to 6 (very low) or higher")
     plan = await _plan(member, order)
     _check_size(order, plan)
-    if plan.workflow is not None:
+    if plan.workflow is not None and not member.blobs.keeps(plan.workflow):
         await trio.to_thread.run_sync(member.blobs.put, order.workflow)
     token = member.answers.token()
     try:
