@@ -20,7 +20,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
 from pathlib import Path
 
 from clockmesh.daemon.client import Client
@@ -53,6 +52,8 @@ jobs:
 _SLEEPER = "import time, clockmesh.daemon.network; print(flush=True); time.sleep(1000)"
 _KEPT = 16
 """Connections that submit at a time."""
+_ALONE = 50
+"""Submits one after another."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -70,9 +71,11 @@ def main() -> None:
         print(f"this machine: one durable SQLite commit {commit * 1e3:.2f} ms, one bash {bash * 1e3:.2f} ms")
         _report_idle(mesh, options.idle)
         _report_singles(mesh, folder, options.singles, commit, bash)
-        _report_bulk(mesh, folder, options.runs, commit, bash)
+        _report_bulk(mesh, folder, options.runs, bash)
         _report_matrix(mesh, folder, bash)
-        _report_submits(mesh, options.submits, commit)
+        _report_submits(mesh, options.submits, commit, "one workflow", lambda _: _NOWHERE.format(number=0))
+        _report_submits(mesh, options.submits, commit, "a new workflow each",
+                        lambda number: _NOWHERE.format(number=number))
 
 
 def _join_three(mesh: Mesh) -> None:
@@ -104,22 +107,16 @@ def _report_idle(mesh: Mesh, seconds: float) -> None:
           f"{max(sizes) / bare:.2f} of a Python that has imported the same network ({bare:.0f} MB)")
 
 
-def _report_bulk(mesh: Mesh, folder: Path, number: int, commit: float, bash: float) -> None:
-    client = Client(mesh["alpha"].home)
-    submitted: dict[str, tuple[Path, int]] = {}
-    before = _work_s(mesh)
-    began = time.monotonic()
-    for place in range(number):
-        side = folder / f"bulk-{place}"
-        submitted[_submit(client, side)] = side, time.time_ns()
-    rate = number / (time.monotonic() - began)
-    _wait_all(client, list(submitted))
+def _report_bulk(mesh: Mesh, folder: Path, number: int, bash: float) -> None:
+    sides = [folder / f"bulk-{place}" for place in range(number)]
+    before, began = _work_s(mesh), time.monotonic()
+    submitted = _submit_kept(mesh, [_FLOW.format(side=side) for side in sides])
+    _wait_all(Client(mesh["alpha"].home), [run for run, _ in submitted])
     whole = time.monotonic() - began
     daemons, jobs = (after - at for after, at in zip(_work_s(mesh), before, strict=True))
-    starts = [side.read_text().split() for side, _ in submitted.values()]
-    late = sorted((int(words[0]) - at) / 1e6 for words, (_, at) in zip(starts, submitted.values(), strict=True))
+    starts = [side.read_text().split() for side in sides]
+    late = sorted((int(words[0]) - at) / 1e6 for words, (_, at) in zip(starts, submitted, strict=True))
     share = Counter(words[1] for words in starts)
-    print(f"{number} submits one after another: {rate:.0f}/s, {rate * commit:.2f} of bare durable commits")
     done = number / whole
     doubled = sum(len(words) != 2 for words in starts)
     print(f"{number} trivial workflows done in {whole:.1f} s: {done:.1f}/s, {done * bash:.2f} of bare bash")
@@ -167,28 +164,36 @@ def _busy_ns(side: Path, slots: dict[str, int]) -> int | None:
     return max(of_peer[name][number - 1] for name, number in slots.items())
 
 
-def _report_submits(mesh: Mesh, number: int, commit: float) -> None:
+def _report_submits(mesh: Mesh, number: int, commit: float, what: str, text: Callable[[int], str]) -> None:
     """The submit alone, as fast as it goes: the jobs are for a peer that does not exist."""
-    numbers = count()
+    client, texts = Client(mesh["alpha"].home), [text(place) for place in range(number)]
+    before, began = _work_s(mesh), time.monotonic()
+    _submit_kept(mesh, texts)
+    rate = number / (time.monotonic() - began)
+    spent = (_work_s(mesh)[0] - before[0]) / number
+    began = time.monotonic()
+    for place in range(_ALONE):
+        _post(client, text(number + place))
+    alone = _ALONE / (time.monotonic() - began)
+    print(f"durable submits, {what}: {rate:.0f}/s over {_KEPT} kept connections, {rate * commit:.2f} of bare durable "
+          f"commits; {spent * 1e3:.1f} ms CPU for each in three daemons; {alone:.0f}/s one after another")
 
-    def work(share: int) -> None:
+
+def _submit_kept(mesh: Mesh, texts: list[str]) -> list[tuple[str, int]]:
+    """Each run and when its submit was answered (ns), all from alpha."""
+
+    def work(share: list[str]) -> list[tuple[str, int]]:
         with socket.socket(socket.AF_UNIX) as connection:
             with short_path(str(mesh["alpha"].home)) as path:
                 connection.connect(path)
-            for _ in range(share):
-                _post_kept(connection, _NOWHERE.format(number=next(numbers)))
+            return [(_post_kept(connection, text), time.time_ns()) for text in share]
 
-    before, began = _work_s(mesh), time.monotonic()
     with ThreadPoolExecutor(_KEPT) as pool:
-        list(pool.map(work, [number // _KEPT] * _KEPT))
-    done = number // _KEPT * _KEPT
-    rate = done / (time.monotonic() - began)
-    spent = (_work_s(mesh)[0] - before[0]) / done
-    print(f"{done} durable submits over {_KEPT} kept connections: {rate:.0f}/s, {rate * commit:.2f} of bare durable "
-          f"commits; {spent * 1e3:.1f} ms CPU for each in three daemons")
+        shares = list(pool.map(work, [texts[first::_KEPT] for first in range(_KEPT)]))
+    return [shares[place % _KEPT][place // _KEPT] for place in range(len(texts))]
 
 
-def _post_kept(connection: socket.socket, text: str) -> None:
+def _post_kept(connection: socket.socket, text: str) -> str:
     content = json.dumps(_body(text)).encode()
     head = f"POST /v1/runs HTTP/1.1\r\nhost: clockmesh\r\ncontent-length: {len(content)}\r\n\r\n"
     connection.sendall(head.encode() + content)
@@ -197,6 +202,8 @@ def _post_kept(connection: socket.socket, text: str) -> None:
         answer += connection.recv(65536)
     if not answer.startswith(b"HTTP/1.1 200"):
         raise DemoError(f"a submit was refused: {answer!r}")
+    run: str = json.loads(answer.partition(b"\r\n\r\n")[2])["run"]
+    return run
 
 
 def _submit(client: Client, side: Path) -> str:

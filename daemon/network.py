@@ -2,7 +2,7 @@
 
     network_types      errors, what the daemon must provide, times
     network_host       one life of a host: who may be connected, the door
-    network_switch     libp2p's Swarm: Noise, Yamux (network_muxer), the table of connections
+    network_switch     libp2p's Swarm: Noise, Yamux, the table of connections
     network_attend     what is kept open to each member (network_members, network_dial)
     network_gossip     nodes, over libp2p's GossipSub (network_router)
     network_serve      what others ask here; network_ask: what is asked of others

@@ -30,7 +30,6 @@ from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from libp2p.transport.upgrader import TransportUpgrader
 
-from clockmesh.daemon.network_muxer import Muxer
 from clockmesh.daemon.network_socket import Pipe
 from clockmesh.protocol.ids import PeerId
 from clockmesh.protocol.keys import SigningKey
@@ -199,7 +198,7 @@ def _bury(muxed: Yamux) -> None:
 def _upgrader(pair: KeyPair) -> TransportUpgrader:
     """Noise and nothing else: libp2p's defaults would also accept plaintext, with whatever identity it claims."""
     noise = NoiseTransport(pair, noise_privkey=create_noise_key_pair().private_key)
-    return TransportUpgrader({NOISE: noise}, {TProtocol(YAMUX): Muxer})
+    return TransportUpgrader({NOISE: noise}, {TProtocol(YAMUX): Yamux})
 
 
 def _configuration(handshake: float) -> ConnectionConfig:

@@ -20,10 +20,31 @@ _WAITING = 10_000
 """Blobs waiting to be fetched; above it they are left to who needs them."""
 _COMPANY = 0.5
 """Seconds that a log waits for others of the same peer: one request and one visit to the disk serve them all."""
-_NEEDED_COMPANY = 0.1
+_NEEDED_COMPANY = 0.02
 """The same for what jobs need to run: without it a run ends with the peer that brought it."""
 _PAUSES = (1.0, 5.0, 30.0, 120.0)
 """Seconds before each further try: its author may be offline."""
+
+
+class _Due:
+    """Blobs to fetch, each with the author of the node that named it."""
+
+    def __init__(self, company: float) -> None:
+        self._company = company
+        self._blobs: dict[BlobHash, PeerId] = {}
+        self._filled = trio.Event()
+
+    def add(self, blob: BlobHash, author: PeerId) -> None:
+        if len(self._blobs) < _WAITING:
+            self._blobs[blob] = author
+            self._filled.set()
+
+    async def take(self) -> dict[BlobHash, PeerId]:
+        """All of them, as soon as the first has had its time to find company."""
+        await self._filled.wait()
+        await trio.sleep(self._company)
+        taken, self._blobs, self._filled = self._blobs, {}, trio.Event()
+        return taken
 
 
 class Keeper:
@@ -34,38 +55,30 @@ class Keeper:
         self._members = members
         self._blobs = blobs
         self._fetcher = fetcher
-        self._due: dict[BlobHash, PeerId] = {}
-        """With the author of the node that named it."""
-        self._filled = trio.Event()
-        self._needed = trio.Event()
+        self._needed = _Due(_NEEDED_COMPANY)
+        self._logs = _Due(_COMPANY)
 
     def stored(self, node: Node) -> None:
         """Look at a node that entered the store."""
         if node.author == self._me:
             return
         for blob, needed in named_blobs(node):
-            wanted = self._me in nearest(blob, self._members(), COPIES) and not self._blobs.has(blob)
-            if wanted and len(self._due) < _WAITING:
-                self._due[blob] = node.author
-                self._filled.set()
-                if needed:
-                    self._needed.set()
+            if self._me in nearest(blob, self._members(), COPIES) and not self._blobs.has(blob):
+                (self._needed if needed else self._logs).add(blob, node.author)
 
     async def run(self) -> None:
         """Until cancelled."""
         async with trio.open_nursery() as nursery:
-            while True:
-                await self._filled.wait()
-                with trio.move_on_after(_COMPANY - _NEEDED_COMPANY):
-                    await self._needed.wait()
-                await trio.sleep(_NEEDED_COMPANY)
-                for blob, author in await self._fetch_due():
-                    nursery.start_soon(self._retry, blob, author)
+            for due in (self._needed, self._logs):
+                nursery.start_soon(self._keep_fetching, due, nursery)
 
-    async def _fetch_due(self) -> list[tuple[BlobHash, PeerId]]:
-        """What its author did not give, and nobody else."""
-        due, self._due = self._due, {}
-        self._filled, self._needed = trio.Event(), trio.Event()
+    async def _keep_fetching(self, due: _Due, nursery: trio.Nursery) -> None:
+        while True:
+            for blob, author in await self._fetch(await due.take()):
+                nursery.start_soon(self._retry, blob, author)
+
+    async def _fetch(self, due: dict[BlobHash, PeerId]) -> list[tuple[BlobHash, PeerId]]:
+        """What neither its author gave nor anybody else."""
         of_author: dict[PeerId, list[BlobHash]] = {}
         for blob, author in due.items():
             of_author.setdefault(author, []).append(blob)
