@@ -66,7 +66,8 @@ def _ended(machine: Machine, run: RunState, key: JobKey) -> list[str]:
         text += f" (distances: {nearest})"
     text += error
     if job.duplicates:
-        text += f"; it ran to its end {len(job.duplicates)} times more, as a lease allows when peers are cut off"
+        times = "once" if len(job.duplicates) == 1 else f"{len(job.duplicates)} times"
+        text += f"; it ran to its end {times} more, as a lease allows when peers are cut off"
     return [text, *_history(machine, job, key)]
 
 

@@ -150,10 +150,11 @@ def _final_view(job: JobState, final: Final) -> JobView:
 
 
 def _standing(job: JobState) -> tuple[Status, int, PeerId | None]:
-    """Status, attempt and peer of a job without a final result."""
-    holding = jobs.holders(job) or [key for key, _ in jobs.valid_proposals(job)]
-    if holding:
-        return Status.IN_PROGRESS, *holding[-1]
+    """Status, attempt and peer of a job without a final result: of the highest attempt that was held, whether its
+    holder goes on or has proposed a result (of a lower one that died nobody may ever say so)."""
+    held = [*jobs.holders(job), *(key for key, _ in jobs.valid_proposals(job))]
+    if held:
+        return Status.IN_PROGRESS, *max(held)
     claimed = jobs.open_claims(job)
     if claimed:
         best = max(claimed, key=lambda key: (len(job.grants.get(key, ())), key[0]))

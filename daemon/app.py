@@ -9,21 +9,28 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import structlog
 import trio
 
 from clockmesh.daemon.config import Listen, parse_listen
 from clockmesh.daemon.control import serve_control
-from clockmesh.daemon.errors import DaemonError
+from clockmesh.daemon.errors import DaemonError, UsageError
 from clockmesh.daemon.home import Home, default_home
 from clockmesh.daemon.logsetup import set_up_logs
-from clockmesh.daemon.notify import Notifier
 from clockmesh.daemon.service import Service
+from clockmesh.runner.notify import Notifier
 
 log = structlog.get_logger()
 _UNSANDBOXED = "jobs run without a sandbox, as this user: submit only workflows that you would run yourself"
-_INTERNAL = 70
+_EXAMPLE = "example:\n  clockmeshd --home ~/beta --listen 0.0.0.0:4001"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, as `clockmesh` says it."""
+        self.exit(UsageError.exit, f"clockmeshd: {message}; see `clockmeshd --help`\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         set_up_logs(sys.stderr)
         home = Home(options.home)
         with home.locked():
-            trio.run(_live, home, options.listen)
+            trio.run(_live, home, options.listen, options.host == "unit")
     except DaemonError as error:
         return _fail(error)
     except BaseExceptionGroup as group:
@@ -45,14 +52,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="clockmeshd", description="A clockmesh peer. Stop it with SIGTERM; jobs that "
-                                     "it runs go on, and the next start finds them.")
+    parser = _Parser(prog="clockmeshd", formatter_class=argparse.RawDescriptionHelpFormatter, epilog=_EXAMPLE,
+                     description="A clockmesh peer. Stop it with SIGTERM; jobs that it runs go on, and the next\n"
+                                 "start finds them.")
     parser.add_argument("--home", type=_absolute, default=default_home(os.environ), metavar="DIR",
                         help="where the peer keeps all it has (default: $CLOCKMESH_HOME, else "
                              "$XDG_STATE_HOME/clockmesh)")
     parser.add_argument("--listen", type=_listen, metavar="HOST:PORT",
                         help="where other peers reach it; kept for later starts (default: every address, a free port "
                              "chosen once)")
+    parser.add_argument("--host", choices=("own", "unit"), default="own",
+                        help="who starts the runner host: this daemon when none answers (own, the default), or a "
+                             "service manager (unit, as in clockmeshd.service)")
     return parser.parse_args(arguments)
 
 
@@ -80,11 +91,11 @@ def _fail(error: DaemonError) -> int:
     return error.exit
 
 
-async def _live(home: Home, listen: Listen | None) -> None:
+async def _live(home: Home, listen: Listen | None, host_unit: bool) -> None:
     """Be a peer until a signal comes."""
     notifier = Notifier(os.environ)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        service = Service(home, listen=listen)
+        service = Service(home, listen=listen, host_unit=host_unit)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signal, signals, nursery.cancel_scope)
             await nursery.start(service.run)

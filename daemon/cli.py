@@ -16,6 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from clockmesh.daemon.cli_arguments import Asked
+
 _WHERE = {
     "init": "cli_mesh",
     "invite": "cli_mesh",
@@ -24,6 +26,7 @@ _WHERE = {
     "status": "cli_mesh",
     "version": "cli_mesh",
     "submit": "cli_submit",
+    "local": "cli_local",
     "list": "cli_runs",
     "show": "cli_runs",
     "logs": "cli_runs",
@@ -49,13 +52,18 @@ def main(words: Sequence[str] | None = None) -> int:
         return Exit.INTERRUPTED
     except BrokenPipeError:
         return _reader_left()
+    except OSError as error:
+        return _unprinted(error) if error.filename is None else _defect(error)
     except Exception as error:  # The last border: a defect of ours ends in one line and a status too.
         return _defect(error)
     return status
 
 
 def _print_anything() -> None:
-    """What the terminal's encoding lacks becomes a question mark, not an error."""
+    """What the terminal's encoding lacks becomes a question mark, not an error; where there is no output (`>&-`) what
+    was asked for is done all the same."""
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="replace")
@@ -65,9 +73,19 @@ def _perform(words: Sequence[str]) -> int:
     asked = parse(words, os.environ)
     file = f"clockmesh.daemon.{_WHERE[asked.verb.name]}"
     __import__(file)
-    status = getattr(sys.modules[file], f"{asked.verb.name}_verb")(asked)
+    try:
+        status = getattr(sys.modules[file], f"{asked.verb.name}_verb")(asked)
+    except Trouble as trouble:
+        raise _no_mesh(asked) if trouble.code == "no_mesh" else trouble from None
     assert isinstance(status, int)
     return status
+
+
+def _no_mesh(asked: Asked) -> Trouble:
+    """The daemon's words with commands for this home: as it stands `clockmesh init` would make another one."""
+    message = f"this peer belongs to no mesh yet; found one: {asked.command('init')}, or join one: "
+    line = "(a peer of the mesh prints LINE: clockmesh invite)"
+    return Trouble(Exit.CONFIGURATION, "no_mesh", f"{message}{asked.command('join LINE')} {line}")
 
 
 def _print_help(text: str) -> int:
@@ -75,6 +93,8 @@ def _print_help(text: str) -> int:
         print(text, flush=True)
     except BrokenPipeError:
         return _reader_left()
+    except OSError as error:
+        return _unprinted(error)
     return Exit.OK
 
 
@@ -82,6 +102,12 @@ def _complain(trouble: Trouble) -> None:
     """One line. What has its place in a file begins with it, as compilers do, so that editors can jump there."""
     prefix = "" if trouble.place else "clockmesh: "
     _tell(prefix + clean(" ".join(trouble.message.splitlines())))
+
+
+def _unprinted(error: OSError) -> int:
+    """A full disk behind `> file`; requests to the daemon have had their own words."""
+    _tell(f"clockmesh: what came cannot be printed: {error.strerror or error}")
+    return Exit.INTERNAL
 
 
 def _defect(error: Exception) -> int:

@@ -100,25 +100,34 @@ def _split(words: list[str]) -> tuple[Verb, list[str]]:
                 return verb, general + words
             if not _beginning_with(said):
                 raise _unknown(said)
-    if not said:
-        raise HelpWanted(_overview())
-    verbs = ", ".join(verb.words.removeprefix(said[0]).strip() for verb in _beginning_with(said))
-    raise _usage(f"`clockmesh {said[0]}` needs one of: {verbs}; see `clockmesh {said[0]} --help`")
+    if said:
+        raise _usage(f"`clockmesh {said[0]}` needs one of: {_group(said)}; see `clockmesh {said[0]} --help`")
+    if general:
+        raise _usage(f"a verb is missing after {general[-1]}; see `clockmesh --help`")
+    raise HelpWanted(_overview())
 
 
 def _beginning_with(said: list[str]) -> list[Verb]:
     return [verb for verb in VERBS if verb.words.split()[: len(said)] == said]
 
 
+def _group(said: list[str]) -> str:
+    return ", ".join(verb.words.removeprefix(said[0]).strip() for verb in _beginning_with(said[:1]))
+
+
 def _unknown(said: list[str]) -> Trouble:
     from difflib import get_close_matches
 
-    spellings = [verb.words for verb in VERBS if verb.words] + ["run", "peer"]
-    last_words = {verb.words.split()[-1]: verb.words for verb in VERBS if verb.words}
     typed = " ".join(said)
-    close = [last_words[typed]] if typed in last_words else get_close_matches(typed, spellings, 1)
-    hint = f"did you mean `clockmesh {close[0]}`?" if close else "see `clockmesh --help`"
-    return _usage(f"there is no verb '{typed}'; {hint}")
+    if len(said) > 1:  # the group is right, so only its verbs can be meant
+        close = [f"{said[0]} {last}" for last in get_close_matches(said[1], _group(said).split(", "), 1)]
+        hint = f"`clockmesh {said[0]}` has: {_group(said)}"
+    else:
+        last_words = {verb.words.split()[-1]: verb.words for verb in reversed(VERBS) if verb.words}
+        spellings = [verb.words for verb in VERBS if verb.words] + ["run", "peer"]
+        close = [last_words[typed]] if typed in last_words else get_close_matches(typed, spellings, 1)
+        hint = "see `clockmesh --help`"
+    return _usage(f"there is no verb '{typed}'; " + (f"did you mean `clockmesh {close[0]}`?" if close else hint))
 
 
 def _help_on(said: list[str]) -> str:
@@ -188,6 +197,19 @@ def _submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ref", metavar="R", help="its branch, tag or commit (default: its default branch)")
 
 
+def _local(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="the workflow")
+    parser.add_argument("--job", metavar="J", help="only this job and what it needs")
+    parser.add_argument("-i", "--input", dest="inputs", action="append", type=_pair, default=[], metavar="KEY=VALUE",
+                        help="an input of workflow_dispatch; once for each")
+    parser.add_argument("--secret-file", metavar="F",
+                        help="the context secrets: NAME=value lines, or NAME<<WORD, lines, WORD")
+    parser.add_argument("--var", dest="variables", action="append", type=_pair, default=[], metavar="KEY=VALUE",
+                        help="a variable of the context vars; once for each")
+    parser.add_argument("--event", metavar="NAME", help="what triggers it (default: push, else the file's first)")
+    parser.add_argument("--event-file", metavar="JSON", help="a file with what github.event shall be")
+
+
 def _list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", "--limit", type=_whole, metavar="N", help="the newest N only (0: all)")
 
@@ -212,6 +234,7 @@ _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "invite": _invite,
     "join": _join,
     "submit": _submit,
+    "local": _local,
     "list": _list,
     "show": _run,
     "logs": _logs,

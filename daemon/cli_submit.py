@@ -38,6 +38,7 @@ def submit_verb(asked: Asked) -> int:
 def _order(asked: Asked) -> dict[str, Any]:
     """The request's body; everything that can be wrong on this side is found before the daemon is asked."""
     options = asked.options
+    _check_texts(options.file, options.remote, options.ref, *(value for pair in options.inputs for value in pair))
     order: dict[str, Any] = {
         "inputs": _inputs(options.inputs),
         "priority": options.priority,
@@ -58,6 +59,13 @@ def _order(asked: Asked) -> dict[str, Any]:
     return order
 
 
+def _check_texts(*texts: str | None) -> None:
+    """What other peers read is UTF-8; of bytes that are none a command line makes surrogates."""
+    for text in texts:
+        if text and not text.isascii() and text != text.encode(errors="replace").decode():
+            raise Trouble(Exit.USAGE, "usage", f"'{text.encode(errors='replace').decode()}' is not UTF-8")
+
+
 def _inputs(pairs: list[tuple[str, str]]) -> dict[str, str]:
     inputs: dict[str, str] = {}
     for key, value in pairs:
@@ -69,6 +77,8 @@ def _inputs(pairs: list[tuple[str, str]]) -> dict[str, str]:
 
 def read_workflow_file(file: str) -> bytes:
     """The file's bytes; Trouble (USAGE), beginning with the file as it was typed, where there are none to send."""
+    if not file:
+        raise Trouble(Exit.USAGE, "bad_file", "FILE is empty; name the workflow file")
     try:
         with open(file, "rb") as stream:
             content = stream.read(MAX_WORKFLOW_BYTES + 1)
@@ -105,6 +115,8 @@ def path_in_repository(file: str) -> str:
 
 def _path_in_remote(path: str) -> str:
     normal = os.path.normpath(path)
+    if not path:
+        raise Trouble(Exit.USAGE, "bad_file", "FILE is empty; name the workflow's path in that repository")
     if os.path.isabs(normal) or normal.split("/")[0] in ("..", "."):
         raise _bad_file(path, "with --remote, FILE is the workflow's path inside that repository")
     return normal
@@ -127,7 +139,7 @@ def _submitted(client: Client, asked: Asked, body: dict[str, Any]) -> dict[str, 
     try:
         return client.post("/v1/runs", body)
     except Trouble as trouble:
-        if trouble.place.get("file") == body["path"] and asked.options.remote is None:
+        if asked.options.remote is None and trouble.message.startswith((f"{body['path']}:", f"{body['path']} ")):
             message = asked.options.file + trouble.message.removeprefix(body["path"])
             raise Trouble(trouble.exit, trouble.code, message, trouble.place) from None
         raise

@@ -29,8 +29,8 @@ _LONGEST_TEXT_LINE = 4 << 20
 
 
 def quoted(text: str) -> str:
-    """Percent-encoded for a path or a query (RFC 3986)."""
-    return "".join(chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in text.encode())
+    """Percent-encoded for a path or a query (RFC 3986); what is no text (bytes that are not UTF-8) as `?`."""
+    return "".join(chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in text.encode(errors="replace"))
 
 
 def start_hint(home: str) -> str:

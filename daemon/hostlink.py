@@ -47,12 +47,15 @@ _RECEIVE_BYTES = 65_536
 class HostLink:
     """One daemon's link. `connect` first, then `run`; `send` at any time between."""
 
-    def __init__(self, home: Home, incarnation: int, lease: float, reported: Callable[[Report], None]) -> None:
-        """`reported` gets each Started and Ended, in order, in the daemon's thread."""
+    def __init__(self, home: Home, incarnation: int, lease: float, reported: Callable[[Report], None], *,
+                 unit: bool = False) -> None:
+        """`reported` gets each Started and Ended, in order, in the daemon's thread. `unit`: the host is a service
+        manager's to start, never ours."""
         self._home = home
         self._incarnation = incarnation
         self._lease = lease
         self._reported = reported
+        self._unit = unit
         self._stream: trio.SocketStream | None = None
         self._reader = ReportReader()
         self._early: list[Report] = []
@@ -167,7 +170,7 @@ class HostLink:
                 data = await stream.receive_some(_RECEIVE_BYTES)
                 if not data:
                     raise HostError(f"the runner host of {self._home.path} closed the connection; see "
-                                      f"{self._home.host_log}")
+                                      f"{self._told_in()}")
                 reports = self._reader.feed(data)
         except (trio.BrokenResourceError, BadFrame) as error:
             await trio.aclose_forcefully(stream)
@@ -181,10 +184,11 @@ class HostLink:
         return jobs
 
     async def _reach(self) -> trio.SocketStream:
-        """A connection to the host; one is started when none listens."""
+        """A connection to the host; one is started, or its unit waited for, when none listens."""
         if stream := await self._dial():
             return stream
-        self._start()
+        if not self._unit:
+            self._start()
         with trio.move_on_after(_START_SECONDS):
             while True:
                 if stream := await self._dial():
@@ -192,7 +196,11 @@ class HostLink:
                 if self._process is not None and self._process.poll() is not None:
                     break
                 await trio.sleep(_RETRY_SECONDS)
-        raise HostError(f"the runner host does not start; see {self._home.host_log}")
+        raise HostError(f"the runner host does not start; see {self._told_in()}")
+
+    def _told_in(self) -> str:
+        """Where the host says what is wrong with it."""
+        return "`journalctl -u clockmesh-host`" if self._unit else str(self._home.host_log)
 
     async def _dial(self) -> trio.SocketStream | None:
         """The socket is named through a descriptor of its folder: a Unix socket's path may have 108 bytes only."""

@@ -84,8 +84,12 @@ class _Reading:
                 await self._job(job.key)
 
     async def _follow_all(self) -> None:
-        """All jobs at once, those too that a resolved plan brings later."""
+        """What has ended in the plan's order, then the others at once, those too that a resolved plan brings later."""
         begun: set[JobKey] = set()
+        for job in view.run_view(self._member.machine, self._run).jobs:
+            if job.conclusion is not None:
+                begun.add(job.key)
+                await self._job(job.key)
         async with trio.open_nursery() as nursery:
             while True:
                 changed = self._member.changes.next(self._run)

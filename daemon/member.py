@@ -68,7 +68,8 @@ class Timing:
 class Member:
     """One peer in one mesh. `run` it once; the parts may be used from then on, in the same thread."""
 
-    def __init__(self, setup: Setup, mesh: MeshId, network: Network, timing: Timing) -> None:
+    def __init__(self, setup: Setup, mesh: MeshId, network: Network, timing: Timing, *,
+                 host_unit: bool = False) -> None:
         self.mesh = mesh
         self.home = setup.home
         self.me = setup.key.peer
@@ -82,6 +83,7 @@ class Member:
         self.fetcher = Fetcher(network, setup.blobs)
         self._setup = setup
         self._timing = timing
+        self._host_unit = host_unit
         self.performer = Performer(setup.home, self.me, self.machine, setup.blobs, self.fetcher, self._take,
                                    self.sources, timing.now)
         doing = Doing(self.performer.at_once, self._after, self._stored, network.publish)
@@ -103,7 +105,7 @@ class Member:
         ConfigurationError when this home turns out to be an old copy."""
         self._reload()
         incarnation = self._setup.store.next_incarnation()
-        host = HostLink(self.home, incarnation, self._timing.lease, self.performer.reported)
+        host = HostLink(self.home, incarnation, self._timing.lease, self.performer.reported, unit=self._host_unit)
         jobs = await host.connect()
         try:
             await self._live(host, jobs, incarnation, task_status)

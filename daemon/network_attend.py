@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 import trio
 
-from clockmesh.daemon.network_dial import Dialler
+from clockmesh.daemon.network_dial import Dialler, longer, rest
 from clockmesh.daemon.network_gossip import Hub
 from clockmesh.daemon.network_guard import Guard
 from clockmesh.daemon.network_members import Member
@@ -29,7 +29,7 @@ _REOPEN_MOST = 1.0
 _LASTING = 2.0
 """Seconds after which a lost connection is dialled again at once; one that breaks as soon as it is made waits."""
 _YIELD = 0.2
-"""Seconds by which the peer with the larger id dials later, so that two that start together make one connection."""
+"""Seconds by which the peer with the larger id dials later, so that two that dial together make one connection."""
 
 Use = Callable[[Member, Channel], Awaitable[None]]
 
@@ -43,17 +43,23 @@ class Attendant:
         self._timing = timing
 
     async def keep(self, member: Member) -> None:
-        """Have `member` connected and attended, until cancelled."""
-        if self._me > member.peer and not member.links:
-            await member.changed(_YIELD)
+        """Have `member` connected and attended, until cancelled.
+
+        Whoever was connected a moment ago is alive: however often it is lost, the pause before the next try stays short
+        and knows nothing of the pauses while nobody answered.
+        """
+        pause = 0.0
         while True:
+            if self._me > member.peer and not member.links:
+                await member.changed(_YIELD)
             await self._dialler.reach(member)
             begun = trio.current_time()
             await self._attend(member)
             if trio.current_time() - begun > _LASTING:
-                member.pause = 0.0
+                pause = 0.0
             else:
-                await self._dialler.rest(member)
+                pause = longer(pause, self._timing.redial_first, self._timing.redial_lost)
+                await rest(member, pause)
 
     async def _attend(self, member: Member) -> None:
         """Until its last connection is gone."""

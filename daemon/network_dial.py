@@ -31,18 +31,14 @@ class Dialler:
 
     async def reach(self, member: Member) -> None:
         """Dial until `member` has a connection, whichever side made it. At once again when its addresses change."""
+        pause = 0.0
         while not member.links:
             addresses = member.addresses
             await self._round(member)
-            await self.rest(member)
+            pause = longer(pause, self._timing.redial_first, self._timing.redial_most)
+            await rest(member, pause)
             if member.addresses != addresses:
-                member.pause = 0.0
-
-    async def rest(self, member: Member) -> None:
-        """Pause while there is no connection, twice as long as the last time."""
-        member.pause = min(max(member.pause * 2, self._timing.redial_first), self._timing.redial_most)
-        if not member.links:
-            await member.changed(member.pause * random.uniform(0.8, 1.2))
+                pause = 0.0
 
     async def _round(self, member: Member) -> None:
         """Try once; give up shortly after the other side's dial has arrived.
@@ -94,6 +90,17 @@ class Dialler:
         with trio.fail_after(self._timing.dial):
             stream = await trio.open_tcp_stream(*endpoint)
             return await self._switch.dial(peer, stream)
+
+
+def longer(pause: float, first: float, most: float) -> float:
+    """The pause after `pause`: twice as long, from `first` to `most`."""
+    return min(max(pause * 2, first), most)
+
+
+async def rest(member: Member, pause: float) -> None:
+    """Pause about so many seconds while there is no connection, each time a little differently on either side."""
+    if not member.links:
+        await member.changed(pause * random.uniform(0.8, 1.2))
 
 
 def _why(error: Exception) -> str:

@@ -23,8 +23,6 @@ class Member:
     """Its connections, the newest last."""
     connected: bool = False
     """Whether the daemon was told so."""
-    pause: float = 0.0
-    """Seconds between the last two rounds of dialling; 0 after a connection that lasted."""
     beacon: bytes | None = None
     """The newest beacon that waits to be sent; one that comes meanwhile takes its place."""
     beacon_waits: trio.Event = field(default_factory=trio.Event)

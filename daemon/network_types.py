@@ -88,8 +88,10 @@ class Timing:
     stagger: float = 0.25
     """Head start of one address before the next is tried as well (RFC 8305)."""
     redial_first: float = 0.2
-    redial_most: float = 5.0
+    redial_most: float = 2.0
     """Pause between two rounds over a peer's addresses: doubles from the first to the last of these."""
+    redial_lost: float = 1.0
+    """The longest pause after a connection that was lost soon after it was made: its peer is alive."""
     first_answer: float = 10.0
     """From a request to the first answer to it."""
     request: float = 10.0

@@ -48,6 +48,8 @@ VERBS = (
          "run wait", "clockmesh run wait 3f9a1c --timeout 600"),
     Verb("cancel", "POST", "/v1/runs/{run}/cancel", "ask for a run's end",
          "run cancel", "clockmesh run cancel 3f9a1c"),
+    Verb("local", "", "", "run a workflow file on this machine, without a mesh",
+         "run local", "clockmesh run local .github/workflows/test.yml --job build"),
     Verb("peers", "GET", "/v1/peers", "list the peers of the mesh",
          "peer list", "clockmesh peer list"),
     Verb("status", "GET", "/v1/status", "show this peer, its mesh and its clock",
@@ -63,7 +65,7 @@ VERBS = (
 
 def spelled(words: str) -> Verb | None:
     """The verb that the command spells so."""
-    return next((verb for verb in VERBS if verb.words == words), None)
+    return next((verb for verb in VERBS if verb.words and verb.words == words), None)
 
 
 def find(method: str, path: str) -> tuple[Verb, str] | None:

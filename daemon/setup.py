@@ -37,7 +37,7 @@ class Setup:
                  known: Description | None = None) -> Description:
         """How this peer introduces itself: what is asked for now, then config.yml, then what the mesh knows already,
         then the machine's own. UsageError for a name that no peer may have."""
-        chosen = name or self.config.name or (known.name if known else host_name())
+        chosen = self.config.name or (known.name if known else host_name()) if name is None else name
         return Description(check_name(chosen), self._slots(slots, known), labels(self.config), addresses)
 
     def _slots(self, slots: int | None, known: Description | None) -> int:

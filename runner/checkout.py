@@ -77,8 +77,9 @@ def check_out_snapshot(blob: Path, origin: str, options: Options, folder: Path, 
     say(f"The submitted work tree{f' at {meta.sha}' if meta.sha else ''}")
 
 
-def check_out_remote(source: Remote, options: Options, folder: Path, git: Git) -> None:
-    """The run's commit from its remote, or the `ref` that the step asks for. GitError, CheckoutError."""
+def check_out_remote(source: Remote, options: Options, folder: Path, git: Git) -> tuple[str, str]:
+    """The run's commit from its remote, or the `ref` that the step asks for; the full name of the ref and the commit.
+    GitError, CheckoutError."""
     if not source.sha:
         raise CheckoutError("the run has no commit yet")
     _prepare(folder, clean=options.clean)
@@ -91,6 +92,7 @@ def check_out_remote(source: Remote, options: Options, folder: Path, git: Git) -
     _fetch(git, folder, ref, sha, options.depth)
     branch = ref.removeprefix(_BRANCH) if ref.startswith(_BRANCH) else ""
     _switch(git, folder, sha, branch, tracked=True)
+    return ref, sha
 
 
 def find_ref(listed: list[str], wanted: str) -> tuple[str, str]:

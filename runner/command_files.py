@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ Found = TypeVar("Found")
 
 MAX_FILE_BYTES = 8 * 1024 * 1024
 """Of one such file; outputs are bounded far lower, this only keeps a runaway step from filling memory."""
+MAX_SUMMARY_BYTES = 1024 * 1024
+"""Of one step, as on GitHub."""
 
 _KINDS = ("output", "env", "path", "state", "step_summary")
 _BLOCKED = ("NODE_OPTIONS",)
@@ -63,13 +66,26 @@ class CommandFiles:
         env = {name: value for name, value in env.items() if not name.upper().startswith(_RESERVED)}
         return Said(outputs, env, tuple(paths), tuple(errors), failed)
 
+    def summary(self) -> str:
+        """What the step wrote of its summary. CommandFileError when it is more than a summary may be."""
+        text = self._text("step_summary")
+        if (size := len(text.encode())) > MAX_SUMMARY_BYTES:
+            raise CommandFileError(
+                f"$GITHUB_STEP_SUMMARY upload aborted, supports content up to a size of {MAX_SUMMARY_BYTES // 1024}k, "
+                f"got {size // 1024}k"
+            )
+        return text
+
     def _pairs(self, kind: str, errors: list[str]) -> list[tuple[str, str]]:
         return _or_error(kind, errors, lambda: parse_pairs(self._text(kind)), [])
 
     def _text(self, kind: str) -> str:
         try:
-            with self.paths[kind].open("rb") as file:
-                data = file.read(min(os.fstat(file.fileno()).st_size, MAX_FILE_BYTES) + 1)
+            with open(self.paths[kind], "rb", opener=_open_at_once) as file:
+                found = os.fstat(file.fileno())
+                if not stat.S_ISREG(found.st_mode):
+                    raise CommandFileError("The file cannot be read: it is no regular file any more.")
+                data = file.read(min(found.st_size, MAX_FILE_BYTES) + 1)
         except FileNotFoundError:
             return ""  # a step may remove it
         except OSError as error:
@@ -77,6 +93,11 @@ class CommandFiles:
         if len(data) > MAX_FILE_BYTES:
             raise CommandFileError(f"The file is larger than {MAX_FILE_BYTES // (1024 * 1024)} MiB.")
         return data.decode("utf-8-sig", errors="replace")
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """A pipe that a step put there would be waited for, for ever."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def new_files(folder: Path) -> CommandFiles:

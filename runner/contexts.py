@@ -20,7 +20,7 @@ from clockmesh.runner.expressions import CaseSensitive, Status, Value
 from clockmesh.runner.inputs import inputs_context
 from clockmesh.runner.matrix import Leg, expand, leg_json
 from clockmesh.runner.model import Job, Workflow
-from clockmesh.runner.spec import JobSpec, NeedResult
+from clockmesh.runner.spec import NOTHING_GIVEN, Given, JobSpec, NeedResult
 
 NO_SERVER = "https://github.com"
 """`github.server_url` where no origin says another: what scripts expect to find there."""
@@ -44,9 +44,9 @@ def job_contexts(workflow: Workflow, spec: JobSpec, machine: Machine) -> dict[st
     """Every context that a step may name; `env` and `steps` are there to be filled."""
     planned = spec.job
     job = workflow.job(planned.job_id)
-    contexts = plan_contexts(workflow, spec.plan)
+    contexts = plan_contexts(workflow, spec.plan, spec.given)
     leg = job_matrix(workflow, job, planned, contexts)
-    github = github_context(workflow, spec.plan) | _attempt_facts(spec, planned, machine)
+    github = github_context(workflow, spec.plan, spec.given) | _attempt_facts(spec, planned, machine)
     legs = [each.key for each in spec.plan.jobs if each.job_id == planned.job_id]
     return {
         **contexts,
@@ -63,18 +63,18 @@ def job_contexts(workflow: Workflow, spec: JobSpec, machine: Machine) -> dict[st
             "temp": machine.temp,
             "tool_cache": machine.tool_cache,
             "environment": "self-hosted",
-            "debug": "",
+            "debug": "1" if spec.given.debug else "",
         },
     }
 
 
-def plan_contexts(workflow: Workflow, plan: Plan) -> dict[str, Value]:
+def plan_contexts(workflow: Workflow, plan: Plan, given: Given = NOTHING_GIVEN) -> dict[str, Value]:
     """The contexts that are known before any job runs: github, inputs, vars, secrets."""
     return {
-        "github": github_context(workflow, plan),
+        "github": github_context(workflow, plan, given),
         "inputs": inputs_context(workflow, plan.inputs),
-        "vars": {},
-        "secrets": {},
+        "vars": dict(given.variables),
+        "secrets": dict(given.secrets),
     }
 
 
@@ -103,7 +103,7 @@ def job_matrix(workflow: Workflow, job: Job, planned: PlannedJob, contexts: Mapp
     return next((leg for leg in legs if leg_json(leg) == planned.matrix), None) or json.loads(planned.matrix)
 
 
-def github_context(workflow: Workflow, plan: Plan) -> dict[str, Value]:
+def github_context(workflow: Workflow, plan: Plan, given: Given = NOTHING_GIVEN) -> dict[str, Value]:
     """What the plan alone tells of `github`."""
     source = plan.source
     url = _public(source.url if isinstance(source, Remote) else source.origin)
@@ -112,7 +112,7 @@ def github_context(workflow: Workflow, plan: Plan) -> dict[str, Value]:
     kind, _, short_ref = ref.removeprefix("refs/").partition("/")
     return {
         "actor": "",
-        "event": event_payload(workflow, plan),
+        "event": event_payload(workflow, plan) if given.event is None else dict(given.event),
         "event_name": plan.event,
         "ref": ref,
         "ref_name": short_ref,
@@ -130,7 +130,7 @@ def github_context(workflow: Workflow, plan: Plan) -> dict[str, Value]:
         "workflow": workflow.name or plan.path,
         "workflow_ref": f"{repository}/{plan.path}@{ref}" if repository else plan.path,
         "workflow_sha": source.sha,
-        "token": "",
+        "token": given.secrets.get("GITHUB_TOKEN", ""),
         "retention_days": "90",
         "run_attempt": "1",
     }

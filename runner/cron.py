@@ -21,7 +21,8 @@ def cron_problem(line: str) -> str | None:
     """What is wrong with a cron line and what it should be; None if it is right."""
     fields = line.split()
     if len(fields) != len(_FIELDS):
-        return f"it has {len(fields)} fields, not 5 (minute, hour, day of the month, month, day of the week)"
+        has = "1 field" if len(fields) == 1 else f"{len(fields)} fields"
+        return f"it has {has}, not 5 (minute, hour, day of the month, month, day of the week)"
     for text, (name, least, most, names) in zip(fields, _FIELDS, strict=True):
         if not all(_part_fits(part, least, most, names) for part in text.split(",")):
             return f"the {name} `{text[:40]}` is not within {least}-{most}, nor a list, range or step (`*/5`) of such"

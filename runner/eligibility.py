@@ -7,7 +7,7 @@ labels (then all its jobs run) or in a job's name or labels (then that job runs,
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from clockmesh.runner.errors import WorkflowError
 from clockmesh.runner.model import Job, Workflow
@@ -44,7 +44,12 @@ def selected_jobs(workflow: Workflow, *, force: bool) -> tuple[Job, ...]:
             1,
             f"the workflow carries no tag; add the line `labels: [{TAGS[0]}]` at the top, or submit it with --force",
         )
-    chosen = _with_needs(workflow, tagged)
+    return named_jobs(workflow, tagged)
+
+
+def named_jobs(workflow: Workflow, names: Collection[str]) -> tuple[Job, ...]:
+    """These jobs and what they need, in the file's order. KeyError for one that does not exist."""
+    chosen = _with_needs(workflow, [workflow.job(name).id for name in names])
     return tuple(job for job in workflow.jobs if job.id in chosen)
 
 

@@ -179,4 +179,5 @@ def _check_names(parsed: Parsed, names: frozenset[str], functions: frozenset[str
             )
     for call in parsed.calls:
         if call.name in STATUS_FUNCTIONS | FILE_FUNCTIONS and call.name not in functions:
-            raise ExpressionError(Stage.PARSING, f"the function `{call.name}` cannot be used here", call.position)
+            spelled = "hashFiles" if call.name in FILE_FUNCTIONS else call.name
+            raise ExpressionError(Stage.PARSING, f"the function `{spelled}` cannot be used here", call.position)

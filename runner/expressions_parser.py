@@ -5,6 +5,7 @@ Precedence, tightest first: `.` `[]`, `!`, the four comparisons, `==` `!=`, `&&`
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
@@ -287,7 +288,9 @@ def _too_deep() -> ExpressionError:
 
 def _check_arguments(call: Call, spelled: str) -> None:
     if call.name not in ARITY:
-        raise ExpressionError(Stage.PARSING, f"there is no function {shown(spelled)}", call.position)
+        close = difflib.get_close_matches(call.name[:40], ARITY, 1)
+        hint = f"; did you mean `{close[0]}`?" if close else ""
+        raise ExpressionError(Stage.PARSING, f"there is no function {shown(spelled)}{hint}", call.position)
     least, most = ARITY[call.name]
     count = len(call.arguments)
     if least <= count <= most and (call.name != "case" or count % 2):

@@ -14,6 +14,9 @@ from clockmesh.runner.process import Command, Ended, How, Processes
 _PROTOCOLS = "file:git:http:https:ssh"
 """Not `ext`, which runs a command that the URL names."""
 
+_UNREAD = "Could not read from remote repository"
+"""What git says last when its transport (ssh) failed, which has said why itself."""
+
 Say = Callable[[str], None]
 
 
@@ -100,9 +103,14 @@ def without_password(text: str) -> str:
 
 
 def _reason(printed: list[str], code: int) -> str:
-    """The line that says most: the first of git's `fatal:`, or of a server's `ERR`, or the last."""
+    """What says most: the first line of git's `fatal:`, or of a server's `error:`, or the last line. Where that is but
+    the end or the beginning of it, what stands beside it."""
+    said = [line.strip() for line in printed if line.strip()]
     for mark in ("fatal: ", "error: "):
-        for line in printed:
+        for number, line in enumerate(said):
             if line.startswith(mark):
-                return line.removeprefix(mark).strip()
-    return next((line for line in reversed(printed) if line.strip()), f"exit status {code}")
+                reason = line.removeprefix(mark)
+                if reason.startswith(_UNREAD) and number:
+                    return said[number - 1]
+                return " ".join([reason, *said[number + 1 : number + 2]]) if reason.endswith(":") else reason
+    return said[-1] if said else f"exit status {code}"

@@ -1,4 +1,4 @@
-"""The runner host, a process of its own: `python -m clockmesh.runner.host --home DIR`.
+"""The runner host, a process of its own: `python -m clockmesh.runner.host --home DIR [--unit]`.
 
 It outlives the daemon, so that a restarted daemon finds its jobs; it holds each job's deadline D and kills the job when
 D passes, whatever the daemon does; and no job outlives it (see `keeper`). One thread, one selector, no Trio. It loads
@@ -37,6 +37,7 @@ from clockmesh.runner.host_messages import (
 from clockmesh.runner.host_messages import Jobs as KnownJobs
 from clockmesh.runner.job import lead
 from clockmesh.runner.keeper import run_warden
+from clockmesh.runner.notify import Notifier
 from clockmesh.runner.proctree import become_subreaper
 
 _TICK_S = 0.1
@@ -48,7 +49,10 @@ _LEASE_S = 15.0
 class Host:
     """The loop."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, notifier: Notifier, *, unit: bool = False) -> None:
+        """`unit`: a service manager runs it, and it ends when that says so, however idle and alone it is."""
+        self._unit = unit
+        self._notifier = notifier
         self._selector = selectors.DefaultSelector()
         mark = _home_mark(home)
         self._mark = f"{mark}{secrets.token_hex(4)}:"
@@ -67,7 +71,9 @@ class Host:
 
     def run(self) -> None:
         """Until it was idle and alone for the lease, or was told to end by SIGTERM."""
+        self._notifier.ready("waiting for a daemon")
         while not self._done():
+            self._notifier.alive_in_time()
             self._watch_keepers()
             ready = self._selector.select(self._patience())
             self._jobs.tick()
@@ -106,12 +112,13 @@ class Host:
             case Forget(ref):
                 self._jobs.forget(ref)
             case QuitIfIdle():
-                self._stopping = self._stopping or not self._jobs.running
+                self._stopping = self._stopping or not (self._unit or self._jobs.running)
 
     def _signalled(self, numbers: bytes) -> None:
         self._jobs.reap()
         if signal.SIGTERM in numbers or signal.SIGINT in numbers:
             self._stopping = True
+            self._notifier.stopping()
             self._jobs.kill_all("the runner host was stopped")
 
     def _watch_keepers(self) -> None:
@@ -127,22 +134,24 @@ class Host:
             return False
         if self._stopping:
             return True
-        return boottime() >= self._idle_since + self._lease and self._link.retire()
+        return not self._unit and boottime() >= self._idle_since + self._lease and self._link.retire()
 
     def _patience(self) -> float | None:
         """How long to sleep at most."""
         if self._jobs.running:
             first = self._jobs.next_deadline()
             return _TICK_S if first is None else max(0.0, min(_TICK_S, first - boottime()))
-        if self._link.connected:
-            return None
+        if self._link.connected or self._unit:
+            return self._notifier.watchdog_period
         return max(0.0, self._idle_since + self._lease - boottime())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="clockmesh-host", description="Runs the jobs of one clockmesh home.")
     parser.add_argument("--home", required=True, type=Path, help="the daemon's home")
-    home = parser.parse_args(arguments).home.resolve()
+    parser.add_argument("--unit", action="store_true", help="a service manager runs it: never end unasked")
+    options = parser.parse_args(arguments)
+    home = options.home.resolve()
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _lock(home) as locked:
         if not locked:
@@ -151,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         become_subreaper()
         gc.collect()
         gc.freeze()  # what is loaded now is shared by all jobs: keep the collector from touching it in each fork
-        Host(home).run()
+        Host(home, Notifier(os.environ), unit=options.unit).run()
     return 0
 
 

@@ -26,6 +26,7 @@ from clockmesh.runner.expressions import CaseSensitive
 from clockmesh.runner.files import write_whole
 from clockmesh.runner.hashfiles import hash_files_in
 from clockmesh.runner.logfile import JobLog
+from clockmesh.runner.masks import Masks
 from clockmesh.runner.model import Job
 from clockmesh.runner.model_workflow import read_workflow
 from clockmesh.runner.process import Processes
@@ -41,19 +42,21 @@ def lead(spec: JobSpec, folder: Path, mark: str) -> None:
     """Run the job in this process, which was forked for it, and leave `result` in `folder`. Nothing is raised but
     OSError when even that cannot be written."""
     processes = Processes()
-    log = JobLog(folder / "log")
+    log = JobLog(folder / "log", masks=Masks(spec.given.secrets.values()))
     log.line(SET_UP, f"{spec.key}: attempt {spec.attempt} on {spec.peer or 'this peer'}, run {spec.run[:12]}")
     try:
         work = _resolve if spec.key == RESOLVE else _run
         result = work(spec, folder, mark, processes, log)
     except (RunnerError, OSError) as error:
         told = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+        told = log.masks.hide(told)
         log.line(SET_UP, f"Error: {told}")
         result = failure(told)
     except Exception as error:  # a fault of ours ends this job with a word, and no other
         traceback.print_exc()
         log.line(SET_UP, f"Error: the runner itself failed: {error!r}")
         result = failure(f"the runner itself failed: {error!r}")
+    result = replace(result, error=log.masks.hide(result.error))
     write_whole(folder / "result", _encoded(result))
     log.close()
     sys.stderr.flush()
@@ -100,11 +103,12 @@ def _run(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: JobL
     around = Surroundings(
         spec=spec, mark=mark, file=workflow.file, contexts=contexts, defaults=(job.defaults, workflow.defaults),
         places=places, processes=processes, log=log, hash_files=hash_files_in(places.workspace),
+        summary=folder / "summary" if spec.commands else None,
     )  # fmt: skip
     run_steps(around, job.steps, state)
     contexts["env"] = CaseSensitive(state.env)
     contexts["job"] = {"status": str(_concluded(spec, processes, state).conclusion)}
-    result = _with_outputs(_concluded(spec, processes, state), job, scope)
+    result = _with_outputs(_concluded(spec, processes, state), job, scope, log)
     if result.error and not state.error:
         log.line(SET_UP, f"Error: {result.error}")
     return replace(result, started_ms=began, finished_ms=_wall_ms())
@@ -120,12 +124,16 @@ def _concluded(spec: JobSpec, processes: Processes, state: JobState) -> Result:
     return failure(state.error) if state.failed else Result(Conclusion.SUCCESS)
 
 
-def _with_outputs(result: Result, job: Job, scope: Scope) -> Result:
-    """The job's outputs, also of a job that failed. An output that cannot be had makes it fail."""
+def _with_outputs(result: Result, job: Job, scope: Scope, log: JobLog) -> Result:
+    """The job's outputs, also of a job that failed. An output that cannot be had makes it fail; one that must not be
+    shown is left out."""
     try:
         outputs = scope.named(job.outputs)
     except RunnerError as error:
         return result if result.error else failure(str(error))
+    for name in [name for name, value in outputs.items() if log.masks.holds(value)]:
+        log.line(SET_UP, f"Warning: Skip output '{name}' since it may contain secret.")
+        del outputs[name]
     size = sum(len(name.encode()) + len(value.encode()) for name, value in outputs.items())
     if size > MAX_OUTPUT_BYTES:
         return failure(f"the job's outputs have {size} bytes together; a job may have {MAX_OUTPUT_BYTES}")

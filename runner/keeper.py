@@ -29,6 +29,9 @@ KILL = b"K"
 
 _NICE = 10
 """Of jobs; the host, which must be in time for D, and the keeper keep theirs."""
+_UMASK = 0o022
+"""Of jobs, whatever the host's: files that they pack or commit have the modes of anybody's machine. Their folder is
+private all the same."""
 _OOM_SCORE = "500"
 """When memory runs out the job goes first, not the daemon or the host."""
 _PASS_S = 0.005
@@ -66,8 +69,9 @@ def run_keeper(control: socket.socket, title: str, job: Callable[[], None], work
     os._exit(0)
 
 
-def run_warden(host_lives: int, mark: str) -> NoReturn:
-    """The life of a warden, in a freshly forked process: when the pipe `host_lives` ends, kill what carries `mark`."""
+def run_warden(host_lives: int, mark: str, folder: Path | None = None) -> NoReturn:
+    """The life of a warden, in a freshly forked process: when the pipe `host_lives` ends, kill what carries `mark`, and
+    then remove `folder`."""
     os.setsid()
     set_title("job warden")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -77,6 +81,8 @@ def run_warden(host_lives: int, mark: str) -> NoReturn:
     for _ in range(_WARDEN_PASSES):
         end(marked(mark))
         time.sleep(_PASS_S)
+    if folder is not None:
+        remove_tree(folder)
     os._exit(0)
 
 
@@ -92,6 +98,7 @@ def _fork_leader(not_for_it: tuple[socket.socket, ...], title: str, job: Callabl
         die_with(keeper)
         os.setsid()
         os.nice(_NICE)
+        os.umask(_UMASK)
         with suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
         set_title(f"job: {title}")
@@ -122,6 +129,7 @@ def _attend(control: socket.socket, wake: socket.socket, leader: int) -> int:
             words = _hear(control)
             if STOP in words and look_up(leader) is not None:
                 os.kill(leader, signal.SIGTERM)
+                os.kill(leader, signal.SIGCONT)  # one that a step has stopped would not hear of it
             if KILL in words or not words:
                 end_tree(os.getpid())
                 poll.unregister(control)

@@ -10,16 +10,22 @@ import os
 import time
 from pathlib import Path
 
+from clockmesh.runner.masks import Masks
+
 MAX_LINE_BYTES = 16 * 1024
 """Of one line's text; what a page or a terminal can still show."""
 MAX_LOG_BYTES = 64 * 1024 * 1024
 """Of the file; a quarter of the largest blob, and more than anybody reads."""
 
+_CUT = " [the line is cut here]"
+
 
 class JobLog:
-    """Appends to one file. Each `write` reaches the file before it returns, whole lines only."""
+    """Appends to one file. Each `write` reaches the file before it returns, whole lines only. What `masks` hides never
+    does."""
 
-    def __init__(self, path: Path, *, limit: int = MAX_LOG_BYTES) -> None:
+    def __init__(self, path: Path, *, limit: int = MAX_LOG_BYTES, masks: Masks | None = None) -> None:
+        self.masks = masks or Masks()
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._room = limit - os.fstat(self._handle).st_size
         self._cut = False
@@ -29,7 +35,8 @@ class JobLog:
         if self._cut or not lines:
             return
         now = time.time_ns() // 1_000_000
-        data = b"".join(_record(now, step, line) for line in lines)
+        step = self.masks.hide(step)
+        data = b"".join(_record(now, step, self._shown(line)) for line in lines)
         if len(data) > self._room:
             self._cut = True
             data = _fitting(data, self._room) + _record(now, step, "[the log is full: what follows is not kept]")
@@ -37,6 +44,11 @@ class JobLog:
         view = memoryview(data)
         while view:
             view = view[os.write(self._handle, view) :]
+
+    def _shown(self, line: str) -> str:
+        if line.endswith(_CUT):
+            return self.masks.hide(line.removesuffix(_CUT), cut=True) + _CUT
+        return self.masks.hide(line)
 
     def line(self, step: str, text: str) -> None:
         """Add one text, which may have several lines."""
@@ -76,7 +88,7 @@ class LineSplitter:
 def _text(line: bytes) -> str:
     line = line.removesuffix(b"\r")
     if len(line) > MAX_LINE_BYTES:
-        return line[:MAX_LINE_BYTES].decode(errors="replace") + " [the line is cut here]"
+        return line[:MAX_LINE_BYTES].decode(errors="replace") + _CUT
     return line.decode(errors="replace")
 
 

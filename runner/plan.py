@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from clockmesh.protocol import limits
@@ -17,7 +17,7 @@ from clockmesh.protocol.errors import LocalError
 from clockmesh.protocol.ids import RESOLVE, BlobHash, JobKey
 from clockmesh.protocol.plan import Plan, PlannedJob, Remote, Snapshot
 from clockmesh.runner.contexts import leg_contexts, plan_contexts
-from clockmesh.runner.eligibility import selected_jobs
+from clockmesh.runner.eligibility import named_jobs, selected_jobs
 from clockmesh.runner.errors import InputError, WorkflowError, quoted
 from clockmesh.runner.evaluation import Scope
 from clockmesh.runner.expressions import Value
@@ -28,6 +28,7 @@ from clockmesh.runner.model import Job, Workflow
 from clockmesh.runner.model_sheet import meant
 from clockmesh.runner.model_steps import is_checkout
 from clockmesh.runner.model_workflow import read_workflow
+from clockmesh.runner.spec import NOTHING_GIVEN, Given
 
 __all__ = ["make_plan", "read_workflow", "resolve_plan", "uses_checkout"]
 
@@ -50,13 +51,15 @@ def make_plan(
     inputs: Mapping[str, str],
     force: bool,
     event: str | None = None,
+    only: Collection[str] | None = None,
+    given: Given = NOTHING_GIVEN,
 ) -> Plan:
-    """The plan of a run of this workflow.
+    """The plan of a run of this workflow. With `only`, of these jobs and of what they need, whatever carries a tag.
 
     Raises InputError for inputs that it does not take, WorkflowError where nothing is tagged (unless forced) or where
     a value that is needed now cannot be computed.
     """
-    jobs = selected_jobs(workflow, force=force)
+    jobs = selected_jobs(workflow, force=force) if only is None else named_jobs(workflow, only)
     chosen = _event(workflow, event)
     plan = Plan(
         name=_title(workflow.name) or posixpath.splitext(posixpath.basename(path))[0],
@@ -68,7 +71,7 @@ def make_plan(
         inputs=complete_inputs(workflow, inputs, chosen),
         force=force,
     )
-    contexts = plan_contexts(workflow, plan)
+    contexts = plan_contexts(workflow, plan, given)
     planned: list[PlannedJob] = []
     for job in jobs:
         planned.extend(_legs(workflow, contexts, job))

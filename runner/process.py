@@ -233,8 +233,13 @@ def _spawn(command: Command, output: int) -> subprocess.Popen[bytes]:
                 process_group=0,
             )
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
+        reason = error.strerror if isinstance(error, OSError) else _misnamed(command.env) or str(error)
         raise CommandError(f"{command.argv[0]} could not be started: {reason}") from error
+
+
+def _misnamed(env: Mapping[str, str]) -> str:
+    wrong = [name for name in env if not name or "=" in name or "\0" in name]
+    return f"no environment variable can be called {wrong[0]!r}" if wrong else ""
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:

@@ -13,7 +13,7 @@ from clockmesh.runner.checkout import find_ref
 from clockmesh.runner.environment import Places, host_environment
 from clockmesh.runner.errors import RunnerError
 from clockmesh.runner.files import write_whole
-from clockmesh.runner.git import Git, Interrupted, without_password
+from clockmesh.runner.git import Git, GitError, Interrupted, without_password
 from clockmesh.runner.logfile import JobLog
 from clockmesh.runner.plan import make_plan, read_workflow
 from clockmesh.runner.process import Processes
@@ -24,6 +24,7 @@ STEP = "Resolve"
 _GIT_SECONDS = 120.0
 """For all git commands against the remote: they transfer one commit."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_SHORT_COMMIT = re.compile(r"[0-9a-f]{7,39}")
 
 
 class ResolveError(RunnerError):
@@ -56,17 +57,25 @@ def resolve(
             return Result(Conclusion.CANCELLED)
         raise ResolveError(f"{without_password(source.url)} did not answer in {_GIT_SECONDS:g} s") from None
     write_whole(folder / "workflow", data)
-    log.line(STEP, f"{spec.plan.path}: {len(plan.jobs)} jobs")
+    log.line(STEP, f"{spec.plan.path}: {len(plan.jobs)} job{'s' if len(plan.jobs) > 1 else ''}")
     return Result(Conclusion.SUCCESS, resolved=plan)
 
 
 def fetch_commit(git: Git, folder: Path, source: Remote) -> Remote:
     """The remote with the full name of its ref and with its commit, which is fetched into a new repository `folder`.
-    ResolveError, GitError."""
+    ResolveError."""
     if source.url.startswith("-") or "::" in source.url.split("/")[0]:
         raise ResolveError(f"{source.url!r} is not the URL of a git repository")
     folder.mkdir()
     git.lines(folder, "init", "--quiet", "--bare")
+    try:
+        return _fetched(git, folder, source)
+    except GitError as error:
+        url = without_password(source.url)
+        raise ResolveError(str(error) if url in str(error) else f"{url}: {error}") from None
+
+
+def _fetched(git: Git, folder: Path, source: Remote) -> Remote:
     if _COMMIT.fullmatch(source.ref):
         ref, wanted = "", source.ref
     else:
@@ -82,8 +91,13 @@ def _full_name(git: Git, folder: Path, source: Remote) -> str:
     try:
         return find_ref(git.lines(folder, "ls-remote", "--symref", "--", source.url), source.ref)[0]
     except LookupError:
-        what = f"branch or tag '{source.ref}'" if source.ref else "default branch"
+        what = _no_branch(source.ref) if source.ref else "default branch; is it empty? Name another with --ref"
         raise ResolveError(f"{without_password(source.url)} has no {what}") from None
+
+
+def _no_branch(ref: str) -> str:
+    hint = "; a commit is named by all its 40 digits" if _SHORT_COMMIT.fullmatch(ref) else ""
+    return f"branch or tag '{ref}'{hint}"
 
 
 def _read_file(git: Git, folder: Path, source: Remote, path: str) -> bytes:

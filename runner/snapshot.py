@@ -62,9 +62,23 @@ def make_snapshot(start: Path, *, limit: int) -> Made:
     return Made(file, snapshot, root)
 
 
-def _take_git(root: Path, file: BinaryIO, limit: int) -> Snapshot:
+def describe_tree(start: Path) -> Snapshot:
+    """At which commit and ref the work tree around `start` is, without its content; nothing of it outside of git."""
+    root = _git_root(start.resolve())
+    if root is None:
+        return Snapshot()
+    sha, ref = _head(root)
+    return Snapshot(sha=sha, ref=ref, origin=_origin(root))
+
+
+def _head(root: Path) -> tuple[str, str]:
+    """Commit id and full name of the ref; each '' where there is none."""
     sha = _git(root, "rev-parse", "--verify", "--quiet", "HEAD^{commit}", may_fail=True).decode().strip()
-    ref = _git(root, "symbolic-ref", "--quiet", "HEAD", may_fail=True).decode().strip()
+    return sha, _git(root, "symbolic-ref", "--quiet", "HEAD", may_fail=True).decode().strip()
+
+
+def _take_git(root: Path, file: BinaryIO, limit: int) -> Snapshot:
+    sha, ref = _head(root)
     origin = _origin(root)
     names = set(_names(root, "ls-files", "--others", "--exclude-standard", "-z"))
     if sha:

@@ -23,6 +23,25 @@ class NeedResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """What the person who starts a run on this machine alone adds to it. On the mesh it is empty."""
+
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """The context `vars`."""
+    event: Mapping[str, Any] | None = None
+    """`github.event`; None: what the plan tells of it."""
+
+    @property
+    def debug(self) -> bool:
+        """Debug logging is asked for, in GitHub's way."""
+        return "true" in (self.secrets.get("ACTIONS_STEP_DEBUG"), self.variables.get("ACTIONS_STEP_DEBUG"))
+
+
+NOTHING_GIVEN = Given()
+
+
+@dataclass(frozen=True, slots=True)
 class JobSpec:
     """One attempt at one job: all that the host must know, so that it asks nobody while the job runs."""
 
@@ -48,6 +67,11 @@ class JobSpec:
     """Wall time of the submission."""
     run_number: int = 1
     """`github.run_number`."""
+    given: Given = NOTHING_GIVEN
+    """Never written to disk."""
+    commands: bool = False
+    """Obey workflow commands in what steps print, and keep the step summaries, in the file `summary` beside the log.
+    The mesh leaves it off: there they are plain text."""
 
     @property
     def ref(self) -> AttemptRef:
@@ -68,6 +92,7 @@ def job_dir(home: Path, ref: AttemptRef) -> Path:
 
 
 def spec_to_map(spec: JobSpec) -> dict[str, Any]:
+    """What of a spec another process may read: all but `given` and `commands`, which only a run without a mesh has."""
     return {
         "run": spec.run,
         "key": spec.key,

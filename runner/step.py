@@ -8,7 +8,7 @@ from pathlib import Path
 
 from clockmesh.protocol.plan import Remote
 from clockmesh.runner.checkout import check_out_remote, check_out_snapshot, folder_of, options_from
-from clockmesh.runner.command_files import CommandFiles, Said, new_files
+from clockmesh.runner.command_files import CommandFileError, CommandFiles, new_files
 from clockmesh.runner.environment import Places, step_environment
 from clockmesh.runner.errors import RunnerError
 from clockmesh.runner.evaluation import Scope
@@ -19,6 +19,7 @@ from clockmesh.runner.model import Defaults, Step, Text
 from clockmesh.runner.process import Command, CommandError, Ended, How, Processes
 from clockmesh.runner.shells import ShellError, prepare
 from clockmesh.runner.spec import JobSpec
+from clockmesh.runner.workflow_commands import Listener
 
 SUCCESS, FAILURE, CANCELLED, SKIPPED = "success", "failure", "cancelled", "skipped"
 
@@ -54,6 +55,8 @@ class Surroundings:
     processes: Processes
     log: JobLog
     hash_files: HashFiles
+    summary: Path | None = None
+    """The file that keeps the step summaries; None where nobody wants them."""
 
 
 def run_steps(around: Surroundings, steps: tuple[Step, ...], state: JobState) -> None:
@@ -134,27 +137,50 @@ class _Run:
         )
         script.path.write_text(script.contents)
         folder = places.workspace / self._inherited("working_directory")
+        listener = self._listener()
         self._say("\n".join([f"Run {_first_line(text)}", *text.rstrip("\n").split("\n")[1:], f"shell: {script.shown}"]))
         ended = self._processes.run(
             Command(script.command, folder, environment | files.env()),
-            lambda lines: self._around.log.write(self._name, lines),
+            listener.hear if listener else self._write,
             timeout=self._timeout(),
             survives_cancel=self._survives_cancel,
         )
-        said = self._take(files)
-        if ended.good and said.failed:
-            raise _StepFailed(said.errors[-1])
+        if wrong := self._take(files, listener, ended):
+            raise _StepFailed(wrong)
         return ended
 
-    def _take(self, files: CommandFiles) -> Said:
-        """What the step wrote counts however it ended."""
+    def _listener(self) -> Listener | None:
+        spec = self._around.spec
+        return Listener(self._write, self._around.log.masks, debug=spec.given.debug) if spec.commands else None
+
+    def _write(self, lines: list[str]) -> None:
+        self._around.log.write(self._name, lines)
+
+    def _take(self, files: CommandFiles, listener: Listener | None, ended: Ended) -> str:
+        """What the step wrote counts however it ended. The error that fails the step, which is said then; '' for
+        none."""
         said = files.read()
-        self._outputs = said.outputs
+        self._outputs = (listener.outputs if listener else {}) | dict(said.outputs)
         self._state.env.update(said.env)
         self._state.paths.extend(said.paths)
-        for error in said.errors:
+        refused = listener.errors if listener else []
+        errors = [*said.errors, *refused]
+        fails = ended.good and (said.failed or bool(refused))
+        for error in errors[:-1] if fails else errors:
             self._say(f"Error: {error}")
-        return said
+        self._keep_summary(files)
+        return errors[-1] if fails else ""
+
+    def _keep_summary(self, files: CommandFiles) -> None:
+        if self._around.summary is None:
+            return
+        try:
+            text = files.summary()
+        except CommandFileError as error:
+            self._say(f"Error: {error}")  # the step does not fail by it, as in the official runner
+        else:
+            with self._around.summary.open("a") as kept:
+                kept.write(self._around.log.masks.hide(text) + ("" if text.endswith("\n") or not text else "\n"))
 
     def _check_out(self, env: dict[str, str]) -> Ended:
         places, source, spec = self._around.places, self._around.spec.plan.source, self._around.spec
@@ -168,16 +194,17 @@ class _Run:
             survives_cancel=self._survives_cancel,
         )
         self._say(f"Run {self._scope.text(self._step.uses)}")
+        ref, commit = source.ref, source.sha
         try:
             if isinstance(source, Remote):
-                check_out_remote(source, options, folder, git)
+                ref, commit = check_out_remote(source, options, folder, git)
             elif spec.snapshot:
                 check_out_snapshot(Path(spec.snapshot), source.origin, options, folder, git, self._say)
             else:
                 raise _StepFailed("the run was submitted without a source to check out")
         except OSError as error:
             raise _StepFailed(f"{error.filename or folder}: {error.strerror or error}") from error
-        self._outputs = {"ref": source.ref, "commit": source.sha}
+        self._outputs = {"ref": ref, "commit": commit}
         return Ended(0, How.ITSELF)
 
     def _environment(self, env: Mapping[str, str]) -> dict[str, str]:
@@ -230,7 +257,7 @@ class _Run:
     def _fail(self, reason: str, shown: str = "") -> None:
         self._say(f"Error: {shown or reason}")
         self._state.failed = True
-        self._state.error = self._state.error or f"step '{self._name}' failed: {reason}"
+        self._state.error = self._state.error or self._around.log.masks.hide(f"step '{self._name}' failed: {reason}")
 
     def _raw_name(self) -> str:
         step = self._step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import tempfile
 import time
@@ -22,9 +23,9 @@ def main() -> int:
     tell = Teller()
     try:
         rows = _play(tell)
-    except DemoError as error:
+    except (DemoError, OSError, RuntimeError, subprocess.SubprocessError) as error:
         tell.news()
-        print(f"\ndemo failed: {error}", file=sys.stderr)
+        print(f"\ndemo failed: {_reason(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\ndemo stopped", file=sys.stderr)
@@ -32,6 +33,13 @@ def main() -> int:
     took = time.monotonic() - began
     print(f"\nAll {len(rows)} jobs are done, by three peers, in {took:.0f} s. Nothing is left behind.")
     return 0
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError) and error.filename == "git":
+        return "git is not installed"
+    said = str(error.stderr).strip() if isinstance(error, subprocess.CalledProcessError) else ""
+    return f"{error} {said}".strip()
 
 
 def _play(tell: Teller) -> list[tuple[str, ...]]:

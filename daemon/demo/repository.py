@@ -71,7 +71,7 @@ def served_repository(folder: Path) -> Iterator[Repository]:
 def _first_commit(work: Path, bare: Path) -> None:
     workflows = work / ".github" / "workflows"
     workflows.mkdir(parents=True)
-    for file in sorted(_FILES.iterdir()):
+    for file in sorted(entry for entry in _FILES.iterdir() if entry.is_file()):  # an installer compiles beside them
         folder = workflows if file.suffix == ".yml" else work
         (folder / file.name).write_bytes(file.read_bytes())
     git(work, "init", "--quiet", "--initial-branch=main")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 
@@ -22,7 +23,12 @@ def test_the_first_workflow_prints_what_readme_shows(
         words = [shown if word == "e23723a08c2c" else word for word in shlex.split(command)]
         came = mesh["beta"].run(*words)
         shown = shown or came.split()[1]
-        assert [plain(line) for line in came.rstrip().splitlines()] == [plain(line) for line in lines]
+        assert lasting(came.rstrip().splitlines()) == lasting(lines)
+
+
+def lasting(lines: list[str]) -> list[str]:
+    """All but what a follower sees of a job only if it looks at the right moment."""
+    return [plain(line) for line in lines if not re.search(r"> (claimed by|runs on) \w+$", line)]
 
 
 def test_readme_names_only_verbs_and_options_that_exist(mesh: Mesh) -> None:

@@ -81,7 +81,7 @@ def live(peer: Peer) -> int:
     return sum(other.live for other in peer.service.peers())
 
 
-async def until(true: Callable[[], object], what: str, seconds: float = 20.0) -> None:
+async def until(true: Callable[[], object], what: str, seconds: float = 60.0) -> None:
     """Wait for `true`; fails saying `what`."""
     with trio.move_on_after(seconds):
         while not true():  # noqa: ASYNC110  what is waited for is spread over processes and peers
@@ -90,7 +90,7 @@ async def until(true: Callable[[], object], what: str, seconds: float = 20.0) ->
     raise AssertionError(f"after {seconds:.0f} s still not so: {what}")
 
 
-async def ended(peer: Peer, run: RunId, seconds: float = 30.0) -> RunView:
+async def ended(peer: Peer, run: RunId, seconds: float = 60.0) -> RunView:
     """The run as `peer` sees it once it has ended."""
     await until(lambda: run in peer.service.machine.runs and peer.run(run).conclusion, "the run has ended", seconds)
     return peer.run(run)

@@ -76,6 +76,19 @@ async def test_a_followed_log_comes_while_the_job_runs(tmp_path: Path) -> None:
         assert seen[-1] == "last"
 
 
+async def test_the_followed_log_of_what_has_ended_is_in_the_plans_order(tmp_path: Path) -> None:
+    steps = "    runs-on: ubuntu-latest\n    steps: [{run: 'for i in 1 2 3; do echo $i; done'}]\n"
+    jobs = "".join(f"  {job}:\n{steps}" for job in "xyz")
+    async with bench(tmp_path) as made:
+        alpha = await made.start("alpha")
+        await alpha.service.init("alpha")
+        run = await alpha.service.submit(f"name: p2p-workflow\non: push\njobs:\n{jobs}".encode(), "t.yml")
+        await ended(alpha, run)
+        plain = [line async for line in alpha.service.read_log(run)]
+        assert [line async for line in alpha.service.read_log(run, follow=True)] == plain
+        assert [line.key for line in plain] == sorted(line.key for line in plain)
+
+
 async def test_a_restarted_daemon_finds_its_job_running_and_brings_its_result(tmp_path: Path) -> None:
     starts = tmp_path / "starts"
     async with bench(tmp_path / "homes") as made:

@@ -113,3 +113,19 @@ def test_a_damaged_store_ends_it_with_what_to_do(tmp_path: Path) -> None:
     done = subprocess.run(command(home.path), capture_output=True, text=True, timeout=_LIMIT_S)
     assert done.returncode == 78
     assert "join again as a new peer" in done.stderr
+
+
+def test_wrong_usage_of_the_daemon_is_one_line(tmp_path: Path) -> None:
+    for words in (["--listen", "nowhere"], ["--frob"], ["extra"]):
+        done = subprocess.run(command(tmp_path / "home", *words), capture_output=True, text=True, timeout=_LIMIT_S)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert len(done.stderr.splitlines()) == 1
+        assert words[-1] in done.stderr
+    assert not (tmp_path / "home").exists()
+
+
+def test_the_daemons_help_has_an_example_and_fits_80_columns(tmp_path: Path) -> None:
+    environment = {**os.environ, "COLUMNS": "80"}
+    done = subprocess.run(command(tmp_path, "--help"), capture_output=True, text=True, env=environment)
+    assert "example:\n  clockmeshd --home" in done.stdout
+    assert all(len(line) <= 80 for line in done.stdout.splitlines())

@@ -12,7 +12,7 @@ from clockmesh.daemon.network import JoinDenied, NetworkError, Unreachable
 from clockmesh.protocol.events import Description
 from clockmesh.protocol.ids import MeshId, PeerId
 from clockmesh.protocol.messages import JoinAccepted, JoinRefused, JoinRequest, Message
-from tests.integration.network_support import QUICK, Peer, admit, all_connected, meshed
+from tests.integration.network_support import PATIENT, Peer, admit, all_connected, meshed
 
 _MESH = MeshId(bytes(32))
 
@@ -22,9 +22,9 @@ def _request(peer: Peer) -> JoinRequest:
 
 
 async def test_a_newcomer_gets_all_answers_and_is_then_a_member_on_the_same_connection(nursery: trio.Nursery) -> None:
-    async with meshed(2, QUICK) as peers:
+    async with meshed(2, PATIENT) as peers:
         inviter, mesh = peers[0], peers[0].network._mesh
-        newcomer = Peer(QUICK)
+        newcomer = Peer(PATIENT)
         await newcomer.start(nursery)
         seen: list[tuple[PeerId, JoinRequest]] = []
 

@@ -6,12 +6,16 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import trio
 
 from clockmesh.protocol.ids import MeshId
-from tests.integration.network_support import HOST, QUICK, Peer, eventually
+from tests.integration.network_support import HOST, LONG, NOISE, QUICK, Peer
+
+WATCHFUL = replace(QUICK, silence=1.5, reprieve=1.5)
+"""Two processes share a busy machine unevenly: one that only waits for its turn must not be taken for frozen."""
 
 _CHILD = """
 import sys, trio
@@ -19,13 +23,14 @@ from pathlib import Path
 from clockmesh.daemon.network import Network
 from clockmesh.protocol.ids import MeshId
 from clockmesh.protocol.keys import SigningKey
-from tests.integration.network_support import QUICK, Recorder
+from tests.integration.network_support import Recorder
+from tests.integration.test_network_process import WATCHFUL
 
 seed, port, other, address = sys.argv[1:]
 key = SigningKey(bytes.fromhex(seed))
 
 async def main():
-    network = Network(key, ("127.0.0.1", int(port)), Recorder(), timing=QUICK)
+    network = Network(key, ("127.0.0.1", int(port)), Recorder(), timing=WATCHFUL)
     network.set_mesh(MeshId(bytes(32)), {bytes.fromhex(other): (address,)})
     async with trio.open_nursery() as nursery:
         await nursery.start(lambda task_status: network.run(task_status=task_status))
@@ -45,22 +50,20 @@ def _child(child: Peer, other: Peer) -> subprocess.Popen[bytes]:
 
 
 async def test_a_process_that_is_stopped_is_given_up_and_found_again_when_it_goes_on(nursery: trio.Nursery) -> None:
-    here, there = Peer(QUICK), Peer(QUICK)
+    here, there = Peer(WATCHFUL), Peer(WATCHFUL)
     here.network.set_mesh(MeshId(bytes(32)), {there.id: there.network.addresses})
     await here.start(nursery)
     process = _child(there, here)
     try:
-        await here.recorder.until(lambda: here.recorder.up == [there.id], 20)
+        await here.recorder.until(lambda: there.id in here.network.connected)
         process.send_signal(signal.SIGSTOP)
         stopped = trio.current_time()
-        await here.recorder.until(lambda: here.recorder.down == [there.id])
-        assert trio.current_time() - stopped < QUICK.silence + QUICK.reprieve + 1
+        await here.recorder.until(lambda: there.id not in here.network.connected)
+        assert trio.current_time() - stopped < WATCHFUL.silence + WATCHFUL.reprieve + NOISE
         process.send_signal(signal.SIGCONT)
-        await here.recorder.until(lambda: here.recorder.up == [there.id, there.id], 5)
+        await here.recorder.until(lambda: there.id in here.network.connected)
         process.kill()
-        killed = trio.current_time()
-        await here.recorder.until(lambda: here.recorder.down == [there.id, there.id])
-        assert trio.current_time() - killed < 1
+        await here.recorder.until(lambda: there.id not in here.network.connected)
     finally:
         process.kill()
         process.communicate()
@@ -68,20 +71,20 @@ async def test_a_process_that_is_stopped_is_given_up_and_found_again_when_it_goe
 
 
 async def test_a_peer_says_nothing_on_stderr_and_loads_no_more_of_libp2p_than_it_needs(nursery: trio.Nursery) -> None:
-    here, there = Peer(QUICK), Peer(QUICK)
+    here, there = Peer(WATCHFUL), Peer(WATCHFUL)
     here.network.set_mesh(MeshId(bytes(32)), {there.id: there.network.addresses})
     await here.start(nursery)
     process = _child(there, here)
     try:
-        await here.recorder.until(lambda: here.recorder.up == [there.id], 20)
+        await here.recorder.until(lambda: there.id in here.network.connected)
         async with await trio.open_tcp_stream(HOST, there.listen[1]) as stream:
             await stream.send_all(b"\x13/multistream/1.0.0\n\x07/noise\n" + os.urandom(1000))
-        here.host.members[there.id].links[-1].abort()
-        await eventually(lambda: len(here.recorder.up) == 2)
+        await here.lose(there)
+        await here.recorder.until(lambda: there.id in here.network.connected)
         process.stdin.close()
-        await here.recorder.until(lambda: len(here.recorder.down) == 2)
-        with trio.move_on_after(2):
-            await trio.to_thread.run_sync(process.wait)
+        await here.recorder.until(lambda: there.id not in here.network.connected)
+        with trio.move_on_after(LONG):
+            await trio.to_thread.run_sync(process.wait, abandon_on_cancel=True)
         assert process.returncode == 0
     finally:
         process.kill()

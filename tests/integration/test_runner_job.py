@@ -74,9 +74,9 @@ def test_a_job_knows_its_attempt_run_and_peer_and_nothing_of_the_hosts_own_varia
 KNOWN = {"CLOCKMESH_ATTEMPT", "CLOCKMESH_PEER", "CLOCKMESH_RUN", "CLOCKMESH_JOB"}
 
 
-def test_a_job_runs_at_nice_ten_and_its_dollar_dollar_is_a_real_pid(run):
+def test_a_job_is_nicer_by_ten_and_its_dollar_dollar_is_a_real_pid(run):
     _, log = run(script("nice; readlink /proc/self/ns/pid; test -d /proc/$$ && echo real-$((1+1))"))
-    assert "10" in log
+    assert str(min(os.nice(0) + 10, 19)) in log
     assert os.readlink("/proc/self/ns/pid") in log
     assert "real-2" in log
 
@@ -200,6 +200,23 @@ def test_a_step_that_ignores_a_cancel_is_terminated_and_then_killed(host):
     assert "term-2" in log_of(host.home, spec.ref)
 
 
+def test_a_step_that_stops_the_runner_itself_does_not_keep_a_cancel_from_it(host):
+    spec = start(host, steps("- run: echo ready-$((1+1)); sleep 0.3; kill -STOP $PPID; sleep 50"))
+    wait_for(lambda: "ready-2" in log_of(host.home, spec.ref), "the step runs")
+    time.sleep(0.6)
+    host.daemon.send(messages.Stop(spec.ref))
+    assert host.daemon.result(spec.ref).conclusion is Conclusion.CANCELLED
+
+
+def test_what_is_wrong_with_a_command_file_is_said_once(run):
+    _, log = run(steps("- run: echo nonsense >> $GITHUB_OUTPUT"))
+    assert log.count("Error: Invalid format 'nonsense'") == 1
+    assert log[-1] == "Error: Invalid format 'nonsense'"
+    _, log = run(steps("- run: echo nonsense >> $GITHUB_OUTPUT; exit 3"))
+    assert log.count("Error: Invalid format 'nonsense'") == 1
+    assert log[-1] == "Error: Process completed with exit code 3."
+
+
 def test_a_cancel_that_comes_at_once_is_not_lost(host):
     for _ in range(5):
         spec = spec_of(host.home, script("sleep 50"), run=next(RUNS).to_bytes(32, "big"))
@@ -246,6 +263,11 @@ def test_an_error_in_an_expression_names_its_place(run):
     assert result.conclusion is Conclusion.FAILURE
     assert "main.yml:6:" in result.error
     assert any("main.yml:6:" in line for line in log)
+
+
+def test_a_variable_that_cannot_be_is_named(run):
+    result, _ = run(steps("- env: {'A=B': x}\n  run: 'true'"))
+    assert "no environment variable can be called 'A=B'" in result.error
 
 
 def test_a_missing_working_directory_fails_the_step(run):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -207,6 +208,8 @@ def test_a_local_path_a_file_url_a_depth_and_a_path_work_too(host, served):
         ({"path": "none.yml"}, "none.yml is not a file of git://"),
         ({"path": ".github"}, ".github is not a file of git://"),
         ({"ref": "nowhere"}, "has no branch or tag 'nowhere'"),
+        ({"ref": "abcdef1"}, "has no branch or tag 'abcdef1'; a commit is named by all its 40 digits"),
+        ({"ref": "0" * 39 + "1"}, "repo.git: git fetch failed: remote error: upload-pack: not our ref"),
         ({"inputs": {}}, "the input 'word' is required"),
         ({"inputs": {"word": "w", "more": "m"}}, "no input 'more'"),
     ],
@@ -239,6 +242,28 @@ def test_a_remote_that_is_not_there_is_one_line_without_its_password(host):
     assert "secret" not in result.error
 
 
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("git://127.0.0.1:9/x.git", "Connection refused"),
+        ("ssh://127.0.0.1:9/x.git", "Connection refused"),
+        ("git://nowhere.invalid/x.git", "nowhere.invalid"),
+    ],
+)
+def test_a_remote_that_cannot_be_reached_is_named_with_the_reason(host, url, reason):
+    if url.startswith("ssh:") and shutil.which("ssh") is None:
+        pytest.skip("no ssh here")
+    _, result = resolved(host, url)
+    assert result.error.startswith(f"{url}: git ls-remote failed: ")
+    assert reason in result.error
+
+
+def test_an_empty_remote_is_said_to_have_no_default_branch(host, tmp_path):
+    git(tmp_path, "init", "-q", "--bare", "empty.git")
+    _, result = resolved(host, str(tmp_path / "empty.git"))
+    assert "has no default branch; is it empty?" in result.error
+
+
 def test_a_remote_that_does_not_answer_can_be_cancelled(host):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
@@ -260,6 +285,11 @@ def test_a_checkout_of_another_ref_of_the_remote(host, served):
     done, log = check_out(host, source, text)
     assert done.conclusion is Conclusion.SUCCESS, log
     assert log[-1] == "## side...origin/side"
+    tell = 'echo "${{ steps.c.outputs.ref }} ${{ steps.c.outputs.commit }}"'
+    text = (CHECKING_OUT % ("ref: side", ".", tell)).replace("- uses", "- id: c\n        uses")
+    _, log = check_out(host, source, text)
+    assert log[-1] == f"refs/heads/side {git(folder, 'rev-parse', 'side')}"
+    text = CHECKING_OUT % ("ref: side", ".", "git status -sb")
     done, _ = check_out(host, source, text.replace("side", "gone"))
     assert "the remote has no branch or tag 'gone'" in done.error
 

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 from unittest import mock
 
-from clockmesh.coordinator import claims, jobs, leases
+from clockmesh.coordinator import claims, holding, jobs, leases
 from tests.simulation.host import Host
 
 
@@ -84,6 +84,15 @@ def _thaw_stopping_the_clock(host, slept):
 
 _THAW = Host.thaw
 
+
+def _resume_declaring_nothing(machine, there):
+    """Rule 8 leaving open what the host does not know."""
+    with mock.patch.object(machine, "decide", _nothing):
+        _RESUME(machine, there)
+
+
+_RESUME = holding.resume
+
 RULES = {
     "one-claimant": Rule(
         "2: a voter grants an attempt to one claimant only",
@@ -115,6 +124,10 @@ RULES = {
     ),
     "adoption": Rule("6: an accepted result is proposed again, not run", ((claims, "adopted", _nothing),)),
     "host-fence": Rule("8: the host drops the commands of earlier daemons", ((Host, "drops", _never),)),
+    "restart": Rule(
+        "8: what the host does not know after a restart is declared lost",
+        ((holding, "resume", _resume_declaring_nothing),),
+    ),
     "release": Rule("1: what has not started after L/2 is released", ((claims, "unstarted_too_long", _never),)),
 }
 """By the name that `--without` takes."""

@@ -85,6 +85,7 @@ def kinds_found(words: str) -> set[str]:
         ("granters", {"overlap"}),
         ("accept-check", {"two_finals", "start_after_final", "runs_after_final"}),
         ("adoption", {"two_finals", "start_after_final", "runs_after_final"}),
+        ("restart", {"stuck"}),
         ("release", {"stuck"}),
     ],
 )
@@ -95,6 +96,6 @@ def test_random_schedules_find_the_rule_that_is_missing(rule, kinds):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("rule", ["boottime", "host-fence", "incarnation"])
+@pytest.mark.parametrize("rule", ["boottime", "host-fence", "incarnation", "over"])
 def test_many_random_schedules_find_the_rare_rule_that_is_missing(rule):
     assert kinds_found(f"--seed 1 --schedules 8000 --without {rule} -j 2") == {"overlap"}

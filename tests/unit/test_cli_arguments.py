@@ -13,7 +13,7 @@ from clockmesh.daemon.home import default_home as home_of_the_daemon
 from clockmesh.daemon.routes import VERBS
 
 SPELLED = [verb for verb in VERBS if verb.words]
-OPERANDS = {"submit": ["flow.yml"], "join": ["LINE"]} | {
+OPERANDS = {"submit": ["flow.yml"], "local": ["flow.yml"], "join": ["LINE"]} | {
     verb.name: ["abcd"] for verb in SPELLED if "{run}" in verb.path
 }
 
@@ -93,6 +93,10 @@ def test_times_have_units(text: str, seconds: float) -> None:
         ("submit flow.yml", "did you mean `clockmesh run submit`"),
         ("run", "submit, list, show, logs, wait, cancel"),
         ("run sumbit x", "did you mean `clockmesh run submit`"),
+        ("list", "did you mean `clockmesh run list`"),
+        ("run help", "`clockmesh run` has: submit, list, show, logs, wait, cancel"),
+        ("--json", "a verb is missing after --json"),
+        ("--home status", "a verb is missing after status"),
         ("--frob status", "--frob"),
         ("status extra", "extra"),
         ("status --frob", "--frob"),
@@ -116,6 +120,11 @@ def test_times_have_units(text: str, seconds: float) -> None:
 )
 def test_what_is_wrong_is_named_in_one_line(words: str, wanted: str) -> None:
     assert wanted in refusal(*words.split())
+
+
+def test_an_empty_word_is_no_verb() -> None:
+    assert "no verb ''" in refusal("")
+    assert "no verb 'run '" in refusal("run", "")
 
 
 @pytest.mark.parametrize("verb", SPELLED, ids=lambda verb: verb.words)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from clockmesh.daemon import cli, cli_mesh, cli_runs, cli_submit
+from clockmesh.daemon.client import quoted
 from clockmesh.daemon.exits import Exit, Trouble
 
 RUN = "3f9a1c20b7d4" + "0" * 52
@@ -312,6 +313,52 @@ def test_init_through_a_running_daemon_says_what_to_type_next(
     assert "clockmeshd" not in text
 
 
+def test_a_peer_without_a_mesh_is_told_the_commands_for_its_own_home(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon.answers["GET /v1/peers"] = Trouble(Exit.CONFIGURATION, "no_mesh", "...")
+    assert cli.main(["peer", "list", "--home", "d"]) == 78
+    said = complaint(capsys)
+    assert "clockmesh init --home d" in said
+    assert "clockmesh join LINE --home d" in said
+
+
+def test_what_is_wrong_with_inputs_names_the_file_as_it_was_typed(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/flow.yml").write_text("x")
+    daemon.answers["POST /v1/runs"] = Trouble(Exit.USAGE, "bad_input", "sub/flow.yml has no input 'a'")
+    assert cli.main(["run", "submit", "./sub/flow.yml", "--input", "a=1"]) == 2
+    assert complaint(capsys) == "clockmesh: ./sub/flow.yml has no input 'a'"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["a\udcff.yml"], ["f.yml", "--input", "a=\udcff"], ["f.yml", "--remote", "x\udcff"],
+     ["f.yml", "--remote", "x", "--ref", "\udcff"]],
+)  # fmt: skip
+def test_bytes_that_are_no_text_are_refused_in_one_line(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str], tmp_path: Path, words: list[str]
+) -> None:
+    (tmp_path / "f.yml").write_text("x")
+    assert cli.main(["run", "submit", *words]) == 2
+    assert "is not UTF-8" in complaint(capsys)
+    assert daemon.asked == []
+
+
+def test_a_run_that_is_asked_for_by_bytes_that_are_no_text_is_sent_as_a_question_mark() -> None:
+    assert quoted("a\udcff") == "a%3F"
+
+
+def test_an_empty_file_name_is_said_so(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["run", "submit", ""], ["run", "submit", "", "--remote", "git://host/x"]):
+        assert cli.main(words) == 2
+        assert "FILE is empty" in complaint(capsys)
+    assert daemon.asked == []
+
+
 def test_a_defect_is_one_line_and_70(
     daemon: Daemon, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -361,6 +408,22 @@ def test_a_reader_that_leaves_ends_the_command_quietly(tmp_path: Path) -> None:
     )
     os.close(write)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("word", ["version", "--help"])
+def test_a_full_disk_is_one_line_and_no_defect(word: str) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "clockmesh.daemon.cli", word], stdout=full, stderr=subprocess.PIPE, timeout=60
+        )
+    assert done.returncode == 70
+    assert done.stderr == b"clockmesh: what came cannot be printed: No space left on device\n"
+
+
+def test_without_an_output_the_command_is_done_all_the_same() -> None:
+    words = [sys.executable, "-m", "clockmesh.daemon.cli", "version"]
+    done = subprocess.run(["/bin/sh", "-c", '"$@" >&-', "sh", *words], stderr=subprocess.PIPE, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_a_short_command_imports_nothing_heavy(tmp_path: Path) -> None:

@@ -178,6 +178,22 @@ def test_statuses_go_from_pending_by_assigned_to_in_progress() -> None:
     assert (shown[0].jobs[0].peer, shown[0].jobs[0].attempt) == (mesh["B"].id, 1)
 
 
+def test_an_attempt_that_died_is_not_shown_again_while_the_next_ones_result_is_voted_on() -> None:
+    mesh = Mesh()
+    run = mesh.submit("A")
+    mesh.sync()
+    first = mesh.starts[0][0]
+    mesh.advance(3.0)
+    mesh[first].crash(machine=True)
+    while len(mesh.starts) < 2:
+        mesh.advance(0.5)
+    second = mesh[mesh.starts[1][0]]
+    mesh.cut(second.name, next(name for name in "ABC" if name not in (first, second.name)))
+    second.finish(AttemptRef(run, JobKey("job"), 2), done())
+    (seen,) = view.run_view(second.machine, run).jobs
+    assert (seen.status, seen.attempt, seen.peer) == (Status.IN_PROGRESS, 2, second.id)
+
+
 def test_a_job_given_up_and_adopted_is_shown_where_it_ran() -> None:
     mesh = Mesh()
     run = mesh.submit("A")

@@ -106,4 +106,4 @@ def test_a_duplicate_under_a_lease_is_told() -> None:
     mesh[other].finish(AttemptRef(*job, 2), done("two"))
     mesh.heal()
     mesh.sync()
-    assert "it ran to its end 1 times more" in why(mesh["A"], run)
+    assert "it ran to its end once more" in why(mesh["A"], run)

@@ -147,3 +147,24 @@ async def test_a_host_that_cannot_start_is_said_with_the_file_to_look_at(tmp_pat
     monkeypatch.setattr("clockmesh.daemon.hostlink._GREET_PAUSES", ())
     with pytest.raises(HostError, match=r"host\.log"):
         await HostLink(Home(tmp_path), 1, 15.0, lambda report: None).connect()
+
+
+async def test_a_link_to_a_unit_waits_for_it_and_starts_no_host_of_its_own(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    host = FakeHost(home)
+    link = HostLink(home, 3, 15.0, lambda report: None, unit=True)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(link.connect)
+        await trio.testing.wait_all_tasks_blocked()  # it has dialled in vain
+        assert not home.host_log.exists()
+        await nursery.start(host.serve)
+        await host.heard(1)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_unit_that_does_not_come_up_is_said_with_its_journal(tmp_path: Path,
+                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clockmesh.daemon.hostlink._GREET_PAUSES", ())
+    monkeypatch.setattr("clockmesh.daemon.hostlink._START_SECONDS", 0.05)
+    with pytest.raises(HostError, match="journalctl -u clockmesh-host"):
+        await HostLink(Home(tmp_path), 1, 15.0, lambda report: None, unit=True).connect()

@@ -55,8 +55,9 @@ def test_a_peer_is_called_what_is_asked_for_then_configured_then_known(tmp_path:
     assert configured.describe(None, None, (), KNOWN).name == "configured"
     assert configured.describe(None, None, (), KNOWN).slots == 0
     assert "gpu" in configured.describe(None, None, ()).labels
-    with pytest.raises(UsageError):
-        plain.describe("two words", None, ())
+    for name in ("two words", ""):
+        with pytest.raises(UsageError):
+            plain.describe(name, None, ())
 
 
 def test_by_default_a_peer_has_two_slots_at_least_and_the_machines_labels(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from clockmesh.runner.command_files import CommandFileError, new_files, parse_pairs
@@ -79,6 +81,15 @@ def test_a_file_that_became_a_folder_fails_the_step(tmp_path):
     files.paths["path"].unlink()
     files.paths["path"].mkdir()
     assert files.read().failed
+
+
+def test_a_file_that_became_a_pipe_fails_the_step_and_is_not_waited_for(tmp_path):
+    files = new_files(tmp_path)
+    files.paths["env"].unlink()
+    os.mkfifo(files.paths["env"])
+    told = files.read()
+    assert told.failed
+    assert told.errors[-1] == "The file cannot be read: it is no regular file any more."
 
 
 def test_each_step_gets_new_files(tmp_path):

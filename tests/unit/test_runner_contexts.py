@@ -16,7 +16,7 @@ from clockmesh.runner.expressions import Status, Value, evaluate
 from clockmesh.runner.spec import JobSpec, NeedResult
 from tests.unit.runner_workflows import job, planned, read
 
-MACHINE = Machine("laptop", "X64", "/work", "/tmp/t", "/tools", "/work/event.json")
+MACHINE = Machine("laptop", "X64", "/srv/job", "/tmp/t", "/tools", "/srv/job/event.json")
 REMOTE = Remote("https://me:secret@example.org:8443/owner/name.git", "refs/heads/main", "ab" * 20)
 
 
@@ -46,7 +46,7 @@ def _value(expression: str, text: str, key: str = "a", source: Snapshot | Remote
         ("github.workflow", "p2p-workflow"),
         ("github.run_id", str(0xFFFFFFFFFFFF)),
         ("github.run_attempt", "1"),
-        ("github.workspace", "/work"),
+        ("github.workspace", "/srv/job"),
         ("runner.os", "Linux"),
         ("runner.name", "laptop"),
         ("strategy.job-total", 1),

@@ -25,7 +25,7 @@ def test_five_fields_within_their_bounds_are_a_cron_line(line: str) -> None:
         ("a * * * *", "the minute `a`"),
         ("1,,2 * * * *", "the minute `1,,2`"),
         ("0 6 * *", "it has 4 fields, not 5"),
-        ("@daily", "it has 1 fields, not 5"),
+        ("@daily", "it has 1 field, not 5"),
     ],
 )
 def test_what_is_wrong_with_a_cron_line_is_said(line: str, problem: str) -> None:

@@ -87,7 +87,7 @@ def test_status_functions_and_hash_files_exist_only_where_given() -> None:
     [
         ('github.ref == "main"', "strings take single quotes", 14),
         ("nobody.x", "there is no context `nobody` here; there are: env, github, matrix", 0),
-        ("frmat('x')", "there is no function `frmat`", 0),
+        ("frmat('x')", "there is no function `frmat`; did you mean `format`?", 0),
         ("contains('a')", "`contains` takes 2 arguments, not 1", 0),
         ("case(true, 1)", "pairs of a condition and a value", 0),
         ("1 +", "unexpected symbol `+`", 2),

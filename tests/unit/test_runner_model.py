@@ -147,7 +147,7 @@ def test_a_file_that_is_no_workflow_is_refused(text: str, line: str) -> None:
         ("strategy:\n  matrix:\n    v: ['${{ matrix.x }}']", "there is no context `matrix` here"),
         ("strategy:\n  fail-fst: true", "`strategy` has no key `fail-fst`; did you mean `fail-fast`?"),
         ("strategy:\n  max-parallel: two", "`max-parallel` must be a number, not `two`"),
-        ("outputs:\n  x: ${{ hashFiles('a') }}", "the function `hashfiles` cannot be used here"),
+        ("outputs:\n  x: ${{ hashFiles('a') }}", "the function `hashFiles` cannot be used here"),
     ],
 )
 def test_a_job_that_is_not_right_is_refused(body: str, line: str) -> None:

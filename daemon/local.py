@@ -1,0 +1,299 @@
+"""A run on this machine alone: the mesh's own machine with one member, and the runner's own jobs, in this process.
+
+    step -> effects -> jobs -> what they report -> step
+
+So needs, matrices, fail-fast and cancels are decided by the same code as on a mesh. There is no store, for what is
+decided need not outlive the process, no network, and no deadline, for nobody else could start a job.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import pwd
+import secrets
+import select
+import signal
+import socket
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from clockmesh.coordinator import runs, view
+from clockmesh.coordinator.effects import Answer, Effect, Forget, Start, Stop, StopReason, Wake
+from clockmesh.coordinator.inputs import CancelWanted, Input, JobEnded, NodeAdded, Started, SubmitWanted, Ticked
+from clockmesh.coordinator.machine import Machine, step
+from clockmesh.daemon.local_story import Story
+from clockmesh.protocol.codec import decode_result, unsigned_node
+from clockmesh.protocol.events import Description, MeshFounded
+from clockmesh.protocol.ids import AttemptRef, JobRef, MeshId, PeerId, RunId
+from clockmesh.protocol.plan import Plan
+from clockmesh.protocol.result import Conclusion, Result
+from clockmesh.runner import host_messages
+from clockmesh.runner.files import remove_tree
+from clockmesh.runner.host_jobs import Jobs, boottime
+from clockmesh.runner.job import lead
+from clockmesh.runner.keeper import run_warden
+from clockmesh.runner.proctree import become_subreaper
+from clockmesh.runner.spec import Given, JobSpec, NeedResult, job_dir
+
+_LEAST_SLOTS = 4
+"""Jobs at a time on a small machine too: most jobs wait for something, and workflows expect company."""
+_TICK_S = 0.1
+"""The longest sleep while jobs run: `Jobs.tick` wants that, and what they print is shown so soon."""
+_ME = PeerId(bytes(32))
+_FOREIGN = ("windows", "macos")
+"""Beginnings of labels that no Linux machine can stand in for. All others count as this machine's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be run."""
+
+    plan: Plan
+    workflow: bytes
+    run_name: str
+    given: Given
+    snapshot: str = ""
+    """Path of the file with the snapshot; '' where no job checks out the repository."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    run: view.RunView
+    outputs: dict[str, dict[str, str]]
+    """By job id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run is at home."""
+
+    folder: Path
+    """For all that is made for it."""
+    mark: str
+    """What its processes carry."""
+    warden: int
+    """The process that ends them and removes `folder`, should this process be killed."""
+
+
+@contextmanager
+def new_place() -> Iterator[Place]:
+    """One for one run; at the end it is gone, with whatever the run's jobs left in it."""
+    folder = Path(tempfile.mkdtemp(prefix="clockmesh-run-")).resolve()
+    try:
+        with _warden(folder) as (mark, warden):
+            yield Place(folder, mark, warden)
+    finally:
+        remove_tree(folder)
+
+
+def run_here(order: Order, place: Place, story: Story) -> Outcome:
+    """Run it to its end. The first SIGINT, SIGTERM or SIGHUP cancels it, the second kills its jobs. When this returns
+    or raises, no process of it is left."""
+    with _signals() as told:
+        here = _Here(order, place, story, told)
+        try:
+            return here.run()
+        finally:
+            here.end()
+
+
+class _Here:
+    """The loop."""
+
+    def __init__(self, order: Order, place: Place, story: Story, told: socket.socket) -> None:
+        """`told` is readable with the numbers of signals."""
+        become_subreaper()
+        self._order = order
+        self._folder = place.folder
+        self._story = story
+        self._told = told
+        self._workflow = place.folder / "workflow"
+        self._workflow.write_bytes(order.workflow)
+        self._reports: deque[host_messages.Report] = deque()
+        self._inputs: deque[Input] = deque()
+        self._warden = place.warden
+        self._children = {place.warden}
+        self._jobs = Jobs(place.folder, place.mark, lead, self._reports.append, self._children)
+        self._began_ms = time.time_ns() // 1_000_000
+        self._machine = _machine(order.plan)
+        self._run = RunId(b"")
+        self._wake_at = math.inf
+        self._cancelled = self._killed = False
+
+    def run(self) -> Outcome:
+        self._take(Started(1))
+        self._take(SubmitWanted(0, self._order.plan, secrets.token_bytes(16), bytes(32)))
+        while not runs.over(self._machine.runs[self._run]):
+            self._pass()
+        needs = view.needs_of(self._machine, JobRef(self._run, self._order.plan.jobs[0].key))
+        return Outcome(
+            view.run_view(self._machine, self._run), {job: dict(need.outputs) for job, need in needs.items()}
+        )
+
+    def end(self) -> None:
+        """Leave no process."""
+        self._jobs.kill_all("the run was given up")
+        while self._jobs.running or self._children - {self._warden}:
+            self._wait(_TICK_S)
+            self._jobs.tick()
+            self._jobs.reap()
+
+    # ---- the loop ----
+
+    def _pass(self) -> None:
+        patience = max(0.0, min(_TICK_S, self._wake_at - boottime()))
+        if self._wait(patience):
+            self._asked_to_end()
+        self._jobs.tick()
+        self._story.catch_up()
+        while self._reports:
+            self._reported(self._reports.popleft())
+        if boottime() >= self._wake_at:
+            self._take(Ticked())
+
+    def _wait(self, patience: float) -> bool:
+        """Sleep until something happens; True if a signal came that asks for the end."""
+        ready, _, _ = select.select([self._told, *self._jobs.controls()], (), (), patience)
+        numbers = self._told.recv(4096) if self._told in ready else b""
+        for control in ready:
+            if control is not self._told:
+                self._jobs.hear(control)
+        self._jobs.reap()
+        return any(number != signal.SIGCHLD for number in numbers)
+
+    def _asked_to_end(self) -> None:
+        if not self._cancelled:
+            self._cancelled = True
+            self._story.cancelling()
+            self._take(CancelWanted(0, self._run))
+        elif not self._killed:
+            self._killed = True
+            self._jobs.kill_all("killed")
+
+    def _take(self, first: Input) -> None:
+        self._inputs.append(first)
+        while self._inputs:
+            for effect in step(self._machine, self._inputs.popleft(), boottime()):
+                self._perform(effect)
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case Answer(_, run) if run is not None:
+                self._run = run
+            case Start(ref):
+                self._start(ref)
+            case Stop(ref, StopReason.CANCEL):
+                self._jobs.stop(ref)
+            case Stop(ref):
+                self._jobs.kill(ref)
+            case Forget(ref):
+                self._jobs.forget(ref)
+            case Wake(at):
+                self._wake_at = at
+
+    # ---- one job ----
+
+    def _start(self, ref: AttemptRef) -> None:
+        labels = self._machine.runs[ref.run].planned[ref.key].labels
+        foreign = next((label for label in labels if label.startswith(_FOREIGN)), "")
+        if foreign:
+            self._inputs.append(self._ended(ref, Result(Conclusion.SKIPPED, error=f"this machine is no {foreign}")))
+        elif self._killed:
+            self._inputs.append(self._ended(ref, Result(Conclusion.CANCELLED)))
+        else:
+            self._story.starting(ref.key, job_dir(self._folder, ref))
+            self._jobs.start(self._spec(ref), math.inf)
+
+    def _spec(self, ref: AttemptRef) -> JobSpec:
+        needs = view.needs_of(self._machine, ref.job)
+        return JobSpec(
+            run=ref.run.hex(),
+            key=ref.key,
+            attempt=ref.attempt,
+            plan=self._order.plan,
+            workflow=str(self._workflow),
+            snapshot=self._order.snapshot,
+            needs={job: NeedResult(str(need.result), need.outputs) for job, need in needs.items()},
+            cancelled=view.cancel_wanted(self._machine, ref.job),
+            actor=pwd.getpwuid(os.getuid()).pw_name,
+            peer=socket.gethostname(),
+            submitted_ms=self._began_ms,
+            given=self._order.given,
+            commands=True,
+        )
+
+    def _reported(self, report: host_messages.Report) -> None:
+        match report:
+            case host_messages.Ended(ref, None, why):
+                # Elsewhere a lost attempt is made again. Here whatever ended it would only end the next one too.
+                conclusion = Conclusion.CANCELLED if self._killed else Conclusion.FAILURE
+                self._take(self._ended(ref, Result(conclusion, error=why)))
+            case host_messages.Ended(ref, bytes(data)):
+                self._take(self._ended(ref, decode_result(data)))
+
+    def _ended(self, ref: AttemptRef, result: Result) -> JobEnded:
+        self._story.ended(ref.key, result)
+        return JobEnded(ref, result)
+
+
+def _machine(plan: Plan) -> Machine:
+    """A mesh of one, which offers every label that the plan asks for."""
+    machine = Machine(_ME, MeshId(bytes(32)))
+    labels = sorted({label for job in plan.jobs for label in job.labels})
+    me = Description(socket.gethostname(), max(_LEAST_SLOTS, os.cpu_count() or 1), tuple(labels))
+    founding = unsigned_node(
+        _ME, seq=1, parents=(), previous=None, height=1, wall_ms=0, events=[MeshFounded(bytes(16), me)]
+    )
+    step(machine, NodeAdded(founding), boottime())
+    return machine
+
+
+@contextmanager
+def _signals() -> Iterator[socket.socket]:
+    """Readable with the number of each signal that came, in place of what the signals did before."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
+    before = {number: signal.signal(number, lambda *_: None) for number in numbers}
+    waking = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    try:
+        yield ours
+    finally:
+        signal.set_wakeup_fd(waking)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        ours.close()
+        theirs.close()
+
+
+@contextmanager
+def _warden(folder: Path) -> Iterator[tuple[str, int]]:
+    """The mark that the run's processes are to carry, and the process that ends them should this one be killed."""
+    mark = f"local.{secrets.token_hex(8)}:"
+    watched, lives = os.pipe()
+    warden = os.fork()
+    if warden == 0:
+        try:
+            os.closerange(3, watched)
+            os.closerange(watched + 1, os.sysconf("SC_OPEN_MAX"))
+            run_warden(watched, mark, folder)
+        finally:
+            os._exit(70)
+    os.close(watched)
+    handle = os.pidfd_open(warden)
+    try:
+        yield mark, warden
+    finally:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+        os.close(handle)
+        with suppress(ChildProcessError):
+            os.waitpid(warden, 0)
+        os.close(lives)
