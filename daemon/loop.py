@@ -29,7 +29,7 @@ from clockmesh.protocol.keys import SigningKey
 from clockmesh.protocol.node import Node
 from clockmesh.runner.faults import Faults, Point
 
-_CALM_RATE = 20
+_CALM_RATE = 50
 """Own nodes in a second up to which each is written at once."""
 _LONGEST_WINDOW = 0.05
 """Seconds: under load a node collects for at most so long (a gossip message costs milliseconds of CPU)."""

@@ -79,6 +79,8 @@ class Jobs:
         self._report = report
         self._faults = faults or Faults()
         self._running: dict[AttemptRef, _Running] = {}
+        self._keepers: dict[int, Path] = {}
+        """Of attempts that run, or whose keeper is still removing their files."""
         self._ended: dict[AttemptRef, Ended] = {}
 
     @property
@@ -187,6 +189,7 @@ class Jobs:
         with suppress(ChildProcessError):
             while pid := os.waitpid(-1, os.WNOHANG)[0]:
                 self._children.discard(pid)
+                self._keepers.pop(pid, None)
 
     def take_over(self, mark: str) -> int:
         """End all that earlier hosts of this home left running (their steps' marks begin with `mark`), and remember
@@ -218,6 +221,7 @@ class Jobs:
             finally:
                 os._exit(70)
         self._children.add(keeper)
+        self._keepers[keeper] = folder
         theirs.close()
         return _Running(spec, folder, deadline, mark, keeper, ours)
 
@@ -249,11 +253,13 @@ class Jobs:
         self._report(ended)
 
     def _clear(self, folder: Path) -> None:
-        """Remove everything of an attempt but its log. A tree that its keeper did not remove may be large: a process of
-        its own does that, so that no deadline waits for it."""
+        """Remove everything of an attempt but its log. A tree that its keeper does not remove may be large: a process
+        of its own does that, so that no deadline waits for it."""
         for name in ("spec", "result", "workflow", "pid"):
             with suppress(OSError):
                 (folder / name).unlink(missing_ok=True)
+        if folder in self._keepers.values():
+            return
         gone = folder / f"gone-{time.monotonic_ns()}"
         with suppress(OSError):
             (folder / "work").rename(gone)
