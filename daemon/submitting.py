@@ -63,7 +63,7 @@ async def prepare(member: Member, order: Order) -> Plan:
         raise UsageError(f"priority is {order.priority:g}; give 1 (critical) to 6 (very low) or higher")
     plan = await _plan(member, order)
     _check_size(order, plan)
-    if plan.workflow is not None:
+    if plan.workflow is not None and not member.blobs.keeps(plan.workflow):
         await trio.to_thread.run_sync(member.blobs.put, order.workflow)
     return plan
 
