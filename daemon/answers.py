@@ -33,7 +33,8 @@ async def status(call: Call) -> Answer:
     else:
         known = surface.status_json(told.peer, told.mesh, told.heads, told.nodes)
         counts = _counts(call.service)
-    here = {"id": peer_text(call.service.me), "home": str(call.service.home.path), "addresses": list(told.addresses)}
+    here = {"id": peer_text(call.service.me), "home": str(call.service.home.path), "addresses": list(told.addresses),
+            "sandbox": told.sandbox, "refused": told.refused}
     return {**known, **here, **counts}
 
 

@@ -173,6 +173,9 @@ def _none(_: argparse.ArgumentParser) -> None:
 def _init(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="what the mesh calls this peer (default: the host's name)")
     parser.add_argument("--slots", type=slots, metavar="N", help="jobs at a time (default: its cores); 0: votes only")
+    parser.add_argument("--sandbox", choices=("bubblewrap", "none"),
+                        help="what jobs run in, kept in config.yml; none: nothing, they can do all that you can\n"
+                             "(default: bubblewrap)")
 
 
 def _join(parser: argparse.ArgumentParser) -> None:

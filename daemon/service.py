@@ -48,6 +48,10 @@ class Status:
     heads: tuple[NodeHash, ...]
     nodes: int
     addresses: tuple[str, ...]
+    sandbox: str
+    """What jobs run in: `bubblewrap` or `none`."""
+    refused: str = ""
+    """Why no jobs are run here; '' where they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +134,13 @@ class Service:
         return self._timing.now()
 
     def status(self) -> Status:
-        addresses = tuple(self._network.addresses)
+        addresses, sandbox = tuple(self._network.addresses), self._setup.config.jobs_sandbox.name
         if self._member is None:
-            return Status(peer_text(self.me), None, (), 0, addresses)
+            return Status(peer_text(self.me), None, (), 0, addresses, sandbox)
         clock = self._member.clock
         name = self._member.machine.name_of(self.me)
-        return Status(name, self._member.mesh, tuple(clock.heads), len(clock), addresses)
+        return Status(name, self._member.mesh, tuple(clock.heads), len(clock), addresses, sandbox,
+                      self._member.refused)
 
     def peers(self) -> list[PeerStatus]:
         """All members, sorted by name. NoMesh."""

@@ -3,8 +3,10 @@ removing trees that jobs made."""
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +26,17 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = T
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def read_plain(path: Path, limit: int) -> bytes:
+    """The content of a regular file of at most `limit` bytes, however it came there: OSError for a link, a pipe (nobody
+    is waited for), or more."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > limit:
+            raise OSError(errno.EINVAL, "no regular file, or too large", str(path))
+        return file.read(limit)
 
 
 def remove_tree(folder: Path) -> None:

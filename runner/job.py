@@ -44,6 +44,8 @@ def lead(spec: JobSpec, folder: Path, mark: str) -> None:
     processes = Processes()
     log = JobLog(folder / "log", masks=Masks(spec.given.secrets.values()))
     log.line(SET_UP, f"{spec.key}: attempt {spec.attempt} on {spec.peer or 'this peer'}, run {spec.run[:12]}")
+    if spec.sandbox:
+        log.line(SET_UP, spec.sandbox)
     try:
         work = _resolve if spec.key == RESOLVE else _run
         result = work(spec, folder, mark, processes, log)
@@ -80,7 +82,7 @@ def _encoded(result: Result) -> bytes:
 
 
 def _resolve(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: JobLog) -> Result:
-    places = make_places(folder)
+    places = make_places(spec, folder)
     began = _wall_ms()
     processes.limit(spec.job.timeout_s)
     result = resolve(spec, folder, places, mark, processes, log)
@@ -90,7 +92,7 @@ def _resolve(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: 
 def _run(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: JobLog) -> Result:
     workflow = read_workflow(Path(spec.workflow).read_bytes(), spec.plan.path)
     job = workflow.job(spec.job.job_id)
-    places = make_places(folder)
+    places = make_places(spec, folder)
     contexts = job_contexts(workflow, spec, machine(spec, places))
     scope = Scope(workflow.file, contexts, hash_files_in(places.workspace))
     status = job_status(workflow, job, spec.needs, cancelled=spec.cancelled or processes.cancelled)
