@@ -96,6 +96,6 @@ def _read(order: Order) -> Plan:
     plan: Plan = make_plan(workflow, path=order.path, workflow_blob=manifest_of(order.workflow).blob,
                      source=order.snapshot or Snapshot(), inputs=order.inputs, force=order.force,
                      event=order.event)
-    if order.snapshot is None and uses_checkout(workflow, plan):
+    if (order.snapshot is None or order.snapshot.blob is None) and uses_checkout(workflow, plan):
         raise NeedsSnapshot(f"{order.path} checks out its repository: submit it from a work tree, or with --remote URL")
     return plan
