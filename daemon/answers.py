@@ -106,6 +106,13 @@ async def why(call: Call) -> Answer:
     return {"v": 1, "run": run.hex(), "why": list(explain(service.machine, run, service.now()))}
 
 
+async def rerun(call: Call) -> Answer:
+    run, body = call.run, await call.request.json()
+    again = await call.service.rerun(run, abandon=bool(body.get("abandon", False)))
+    names = [call.service.machine.name_of(peer) for peer in again.may_be_running]
+    return {**surface.submitted_json(again.run), "again": run.hex(), "may_be_running": names}
+
+
 async def cancel(call: Call) -> Answer:
     run = call.run
     await call.request.json()
@@ -160,6 +167,7 @@ ANSWERS: dict[str, Callable[[Call], Awaitable[Answer]]] = {
     "show": show,
     "why": why,
     "cancel": cancel,
+    "rerun": rerun,
     "wait": wait,
     "logs": logs,
     "events": events,
