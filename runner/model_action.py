@@ -123,7 +123,8 @@ def _runs(sheet: Sheet, root: Mapping, node: Node | None) -> Composite | Script 
     if kind_of_action == "docker":
         message = "an action that runs in a container (`using: docker`) is not supported yet; use a `run` step"
     else:
-        message = f"`using` cannot be `{quoted(kind_of_action)}`; {meant(kind_of_action, ('composite', *NODE_VERSIONS))}"
+        hint = meant(kind_of_action, ("composite", *NODE_VERSIONS))
+        message = f"`using` cannot be `{quoted(kind_of_action)}`; {hint}"
     sheet.note(using or mapping, message)
     return None
 
