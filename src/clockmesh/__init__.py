@@ -3,10 +3,9 @@
 The names of the Python API are loaded when they are asked for: importing clockmesh alone loads none of its rooms.
 """
 
-from typing import TYPE_CHECKING, Any
-
 __version__ = "0.1.0"
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from clockmesh.coordinator.ownership import create_task_hash, hamming_distance, select_task_owner
     from clockmesh.coordinator.queue import FibonacciHeap, FibonacciNode, WorkflowPriorityQueue
@@ -25,7 +24,7 @@ _WHERE = {
 }
 """The module of each public name."""
 
-__all__ = [  # noqa: PLE0604 - the table above, written out for readers and type checkers
+__all__ = [
     "FibonacciHeap",
     "FibonacciNode",
     "MerkleClock",
@@ -38,12 +37,12 @@ __all__ = [  # noqa: PLE0604 - the table above, written out for readers and type
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _WHERE:
         raise AttributeError(f"module 'clockmesh' has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(f"clockmesh.{_WHERE[name]}"), name)
+    value: object = getattr(import_module(f"clockmesh.{_WHERE[name]}"), name)
     globals()[name] = value
     return value
 
