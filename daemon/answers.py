@@ -94,11 +94,14 @@ async def list_(call: Call) -> Answer:
         raise bodies.bad("limit is a whole number")
     machine = call.service.machine
     newest = sorted(machine.runs.values(), key=_age_order, reverse=True)[: int(limit) or None]
-    return surface.runs_json([run_view(machine, run.run) for run in newest], machine.name_of, len(machine.runs))
+    shown = surface.runs_json([run_view(machine, run.run) for run in newest], machine.name_of, len(machine.runs))
+    for run in newest:
+        await call.service.settled(run.run)
+    return shown
 
 
 async def show(call: Call) -> Answer:
-    return _shown(call.service, call.run)
+    return await _shown(call.service, call.run)
 
 
 async def why(call: Call) -> Answer:
@@ -128,7 +131,7 @@ async def wait(call: Call) -> Answer:
             await service.wait_changed(run)
     if _view(service, run).conclusion is None:
         raise Trouble(Exit.TIMED_OUT, "timed_out", f"run {run.hex()[:12]} has not ended in time")
-    return _shown(service, run)
+    return await _shown(service, run)
 
 
 async def logs(call: Call) -> Answer:
@@ -184,5 +187,7 @@ def _age_order(run: RunState) -> tuple[float, RunId]:
     return run.carrier.wall_ms or math.inf, run.run
 
 
-def _shown(service: Service, run: RunId) -> surface.Json:
-    return surface.run_json(_view(service, run), service.machine.name_of)
+async def _shown(service: Service, run: RunId) -> surface.Json:
+    shown = surface.run_json(_view(service, run), service.machine.name_of)
+    await service.settled(run)
+    return shown

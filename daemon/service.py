@@ -203,6 +203,10 @@ class Service:
         end is asked for too."""
         return await submitting.rerun(self._in_mesh(), run, abandon)
 
+    async def settled(self, run: RunId) -> None:
+        """Return when what was decided here of `run` before the call is durable; show nothing of it earlier."""
+        await self._in_mesh().loop.settled(run)
+
     def find_run(self, text: str) -> RunId:
         """The run whose id begins with these hexadecimal digits. NoMesh; NotFound for none; UsageError for several, or
         for fewer digits than 4, which mean one by chance."""
