@@ -28,6 +28,7 @@ from clockmesh.daemon.network import Network
 from clockmesh.daemon.scheduling import ScheduleOrder
 from clockmesh.daemon.setup import Setup, prepare
 from clockmesh.daemon.store import META_PROBE
+from clockmesh.daemon.submitting import Rerun
 from clockmesh.protocol.events import Description
 from clockmesh.protocol.ids import BlobHash, JobKey, MeshId, NodeHash, PeerId, RunId, ScheduleId, peer_text
 from clockmesh.protocol.invitation import Invitation
@@ -200,6 +201,16 @@ class Service:
         """Ask that `run` end; durable before it returns. NoMesh; the coordinator's NotFound, and Conflict when it has
         ended."""
         await self._in_mesh().cancel(run)
+
+    async def rerun(self, run: RunId, *, abandon: bool = False) -> Rerun:
+        """Take on the plan of `run` as a new run, with today's members as its electorate; durable before it returns.
+        NoMesh; the coordinator's NotFound, and Conflict when it has not ended, unless it is to be abandoned: then its
+        end is asked for too."""
+        return await submitting.rerun(self._in_mesh(), run, abandon)
+
+    async def settled(self, run: RunId) -> None:
+        """Return when what was decided here of `run` before the call is durable; show nothing of it earlier."""
+        await self._in_mesh().loop.settled(run)
 
     def find_run(self, text: str) -> RunId:
         """The run whose id begins with these hexadecimal digits. NoMesh; NotFound for none; UsageError for several, or

@@ -86,6 +86,8 @@ def step_environment(
     environment = host_environment() | {"CI": "true"} | dict(env)
     if isinstance(github, dict):
         environment |= {f"GITHUB_{name.upper()}": to_text(github.get(name)) for name in _GITHUB}
+        if path := to_text(github.get("action_path")):
+            environment["GITHUB_ACTION_PATH"] = path
     if isinstance(runner, dict):
         environment |= {f"RUNNER_{name.upper()}": to_text(value) for name, value in runner.items() if name != "debug"}
     environment |= {

@@ -23,7 +23,7 @@ from clockmesh.protocol.errors import ProtocolError
 from clockmesh.protocol.ids import AttemptRef
 from clockmesh.runner.box import Box, job_user
 from clockmesh.runner.faults import Faults, Point
-from clockmesh.runner.files import read_plain, remove_tree, write_whole
+from clockmesh.runner.files import read_beneath, remove_tree, write_whole
 from clockmesh.runner.host_messages import Ended, KnownJob, Report, Started
 from clockmesh.runner.keeper import KILL, STOP, run_keeper
 from clockmesh.runner.proctree import (
@@ -388,7 +388,7 @@ def _end_recorded(folder: Path) -> int:
 
 def _read_result(folder: Path) -> bytes | None:
     try:
-        data = read_plain(folder / "result", _LARGEST_RESULT)
+        data = read_beneath(folder, "result", _LARGEST_RESULT)
         decode_result(data)
     except FileNotFoundError:
         return None

@@ -18,6 +18,7 @@ from clockmesh.protocol.errors import LocalError
 from clockmesh.protocol.ids import RESOLVE
 from clockmesh.protocol.limits import MAX_ERROR, MAX_OUTPUT_BYTES
 from clockmesh.protocol.result import Conclusion, Result
+from clockmesh.runner.around import JobState, Surroundings
 from clockmesh.runner.contexts import job_contexts, job_status
 from clockmesh.runner.environment import machine, make_places, write_event
 from clockmesh.runner.errors import RunnerError
@@ -32,7 +33,7 @@ from clockmesh.runner.model_workflow import read_workflow
 from clockmesh.runner.process import Processes
 from clockmesh.runner.resolve import resolve
 from clockmesh.runner.spec import JobSpec
-from clockmesh.runner.step import JobState, Surroundings, run_steps
+from clockmesh.runner.step import run_posts, run_steps
 
 SET_UP = "Set up job"
 """Step name of what the log says before and between the steps."""
@@ -108,6 +109,7 @@ def _run(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: JobL
         summary=folder / "summary" if spec.commands else None,
     )  # fmt: skip
     run_steps(around, job.steps, state)
+    run_posts(around, state)
     contexts["env"] = CaseSensitive(state.env)
     contexts["job"] = {"status": str(_concluded(spec, processes, state).conclusion)}
     result = _with_outputs(_concluded(spec, processes, state), job, scope, log)
