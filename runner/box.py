@@ -139,10 +139,7 @@ class Box:
         """Be in the sandbox, as its user. Returns in a child of the caller, and never in the caller."""
         try:
             self._carry()
-            process = json.loads(_until(b"}", self._info))["child-pid"]
-            if self._lifeline.recv(1) != b".":  # its program runs, so all is mounted
-                os._exit(1)
-            namespaces.join(process, user=os.getuid() != 0, network=not self._network)
+            namespaces.join(self._wait(), user=os.getuid() != 0, network=not self._network)
             leader = os.fork()
             if leader:
                 os.write(self._said, str(leader).encode())
@@ -152,11 +149,21 @@ class Box:
             self._lifeline.close()
             namespaces.bound(MAX_PROCESSES)
             namespaces.become(self._uid)
-        except (OSError, ValueError) as error:
-            if not isinstance(error, ValueError):  # bubblewrap said nothing, or half of it: it says why elsewhere
-                os.write(self._said, f"the sandbox could not be entered: {error.strerror}".encode())
+        except OSError as error:
+            os.write(self._said, f"the sandbox could not be entered: {error.strerror}".encode())
             os._exit(1)
         _change_environment()
+
+    def _wait(self) -> int:
+        """Until all is mounted, so that the program runs and answers: the process that has the namespaces. The end of
+        this process where bubblewrap fails, which says why elsewhere."""
+        try:
+            process = json.loads(_until(b"}", self._info))["child-pid"]
+            if self._lifeline.recv(1) == b".":
+                return int(process)
+        except (ConnectionError, ValueError):
+            pass
+        os._exit(1)
 
     def carried(self, path: str) -> str:
         """In the sandbox: the path of one of the `files`, or of the folder; '' stays ''."""
