@@ -194,8 +194,8 @@ def test_links_that_a_job_leaves_lead_nobody_outside(host, tmp_path):
     key.write_text("the key")
     key.chmod(0o644)
     spec = host.start(
-        f"ln -s {outside} dir; ln -sf {key} $GITHUB_ENV; ln -sf {key} $GITHUB_OUTPUT; ln -sf {key} $GITHUB_STEP_SUMMARY;"
-        f" rm -rf ~/work/temp; ln -s {outside} ~/work/temp; ln -s {host.home} ~/link"
+        f"ln -s {outside} dir; ln -sf {key} $GITHUB_ENV; ln -sf {key} $GITHUB_OUTPUT; "
+        f"ln -sf {key} $GITHUB_STEP_SUMMARY; rm -rf ~/work/temp; ln -s {outside} ~/work/temp; ln -s {host.home} ~/link"
     )
     result = host.daemon.result(spec.ref)
     assert result.outputs == ()
