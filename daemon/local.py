@@ -39,6 +39,7 @@ from clockmesh.runner.host_jobs import Jobs, boottime
 from clockmesh.runner.job import lead
 from clockmesh.runner.keeper import run_warden
 from clockmesh.runner.proctree import become_subreaper
+from clockmesh.runner.sandbox import NO_SANDBOX, Sandbox
 from clockmesh.runner.spec import Given, JobSpec, NeedResult, job_dir
 
 _LEAST_SLOTS = 4
@@ -60,6 +61,8 @@ class Order:
     given: Given
     snapshot: str = ""
     """Path of the file with the snapshot; '' where no job checks out the repository."""
+    sandbox: Sandbox = NO_SANDBOX
+    """What the jobs run in: by default nothing, for they are this user's own, on files of this user's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,7 @@ class _Here:
         self._warden = place.warden
         self._children = {place.warden}
         self._jobs = Jobs(place.folder, place.mark, lead, self._reports.append, self._children)
+        self._jobs.sandbox = order.sandbox
         self._began_ms = time.time_ns() // 1_000_000
         self._machine = _machine(order.plan)
         self._run = RunId(b"")

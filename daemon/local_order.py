@@ -17,12 +17,14 @@ from clockmesh.daemon.local import Order
 from clockmesh.protocol.blobs import manifest_of
 from clockmesh.protocol.limits import MAX_BLOB_BYTES
 from clockmesh.protocol.plan import Plan
+from clockmesh.runner.box import check
 from clockmesh.runner.contexts import plan_contexts
 from clockmesh.runner.errors import InputError, quoted
 from clockmesh.runner.evaluation import Scope
 from clockmesh.runner.model import Workflow
 from clockmesh.runner.model_sheet import meant
 from clockmesh.runner.plan import make_plan, read_workflow, uses_checkout
+from clockmesh.runner.sandbox import NO_SANDBOX, Sandbox
 from clockmesh.runner.snapshot import describe_tree, make_snapshot
 from clockmesh.runner.spec import Given
 
@@ -56,7 +58,16 @@ def read_order(options: argparse.Namespace, folder: Path) -> Order:
         given=given,
     )
     snapshot = _pack(options.file, folder / "snapshot") if uses_checkout(workflow, plan) else ""
-    return Order(plan, content, _run_name(workflow, plan, given), given, snapshot)
+    sandbox = _sandbox(folder) if options.sandbox else NO_SANDBOX
+    return Order(plan, content, _run_name(workflow, plan, given), given, snapshot, sandbox)
+
+
+def _sandbox(folder: Path) -> Sandbox:
+    sandbox = Sandbox()
+    if reason := check(sandbox, folder):
+        raise Trouble(Exit.CONFIGURATION, "no_sandbox", f"no sandbox can be made here: {reason}; without --sandbox the "
+                      "jobs run as you")  # fmt: skip
+    return sandbox
 
 
 def read_secrets(file: str) -> dict[str, str]:

@@ -79,6 +79,12 @@ class Box:
         program = shutil.which("bwrap")
         if program is None:
             raise BoxError("bubblewrap is not installed (there is no bwrap)")
+        try:
+            self._start(program)
+        except OSError as error:
+            raise BoxError(f"{error.filename or program}: {error.strerror}") from error
+
+    def _start(self, program: str) -> None:
         self._make_folders()
         self._lifeline, held = socket.socketpair()
         self._errors, errors = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -92,7 +98,8 @@ class Box:
         held.close()
         for handle in (errors, info, users, groups):
             os.close(handle)
-        self._lifeline.send(b".")
+        with suppress(OSError):  # it has ended already, and says why
+            self._lifeline.send(b".")
 
     def adopt(self, entrant: int) -> int:
         """The leader, which the forked child `entrant` is about to make: from now on the caller's child, which must be
@@ -248,10 +255,7 @@ def _spawn(program: str, words: list[str], environment: Mapping[str, str], given
     """A process that has of this one's descriptors those `given`, (here, there), and so leaves no other in the
     sandbox; its pid."""
     moves = [(os.POSIX_SPAWN_DUP2, here, there) for here, there in given]
-    try:
-        return os.posix_spawn(program, words, environment, file_actions=moves, setsigmask=())
-    except OSError as error:
-        raise BoxError(f"{program} could not be started: {error.strerror}") from error
+    return os.posix_spawn(program, words, environment, file_actions=moves, setsigmask=())
 
 
 def _memory_file(data: bytes) -> int:
