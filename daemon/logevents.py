@@ -47,6 +47,7 @@ CATALOGUE: Mapping[str, str] = {
     "peer_frozen": "a member's connection gave no sign of life and was closed",
     "peer_unreached": "a member could not be dialled",
     "ping_failed": "a member did not answer a ping",
+    "report_cut": "annotations or summary of an attempt could not be kept",
     "request_failed": "a peer's request could not be answered",
     "result_accepted": "this peer accepted a result",
     "result_proposed": "this peer proposed the result of an attempt of its own",

@@ -12,6 +12,7 @@ from clockmesh.protocol.events import ResultProposed, RunSubmitted
 from clockmesh.protocol.ids import BlobHash, PeerId
 from clockmesh.protocol.node import Node
 from clockmesh.protocol.plan import Plan, Snapshot
+from clockmesh.protocol.reports import JobReported
 from clockmesh.protocol.schedules import ScheduleSet
 
 COPIES = 3
@@ -68,6 +69,8 @@ def named_blobs(node: Node) -> Iterator[BlobHash]:
         match event:
             case RunSubmitted(plan=plan) | ScheduleSet(plan=plan):
                 yield from plan_blobs(plan)
+            case JobReported(report=report) if report.summary is not None:
+                yield report.summary
             case ResultProposed(result=result):
                 if result.log is not None:
                     yield result.log

@@ -16,7 +16,7 @@ import trio
 from clockmesh.coordinator.inputs import Change
 from clockmesh.coordinator.machine import Machine
 from clockmesh.coordinator.schedule_view import ScheduleView, schedule_views
-from clockmesh.daemon import founding, join, logs, scheduling, submitting
+from clockmesh.daemon import founding, join, logs, scheduling, submitting, summaries
 from clockmesh.daemon.blobs import BlobStore
 from clockmesh.daemon.config import Listen, check_slots
 from clockmesh.daemon.errors import Conflict, NoMesh, NotFound, UsageError
@@ -28,6 +28,7 @@ from clockmesh.daemon.network import Network
 from clockmesh.daemon.scheduling import ScheduleOrder
 from clockmesh.daemon.setup import Setup, prepare
 from clockmesh.daemon.store import META_PROBE
+from clockmesh.daemon.summaries import SummaryPart
 from clockmesh.protocol.events import Description
 from clockmesh.protocol.ids import BlobHash, JobKey, MeshId, NodeHash, PeerId, RunId, ScheduleId, peer_text
 from clockmesh.protocol.invitation import Invitation
@@ -251,6 +252,12 @@ class Service:
         NoMesh; NotFound for a run or a job that is not there."""
         async for line in logs.read(self._in_mesh(), run, key, follow=follow):
             yield line
+
+    async def read_summaries(self, run: RunId) -> AsyncGenerator[SummaryPart, None]:
+        """The step summaries of the jobs that have ended, in the plan's order; what no reachable peer has is left out.
+        NoMesh."""
+        async for part in summaries.read(self._in_mesh(), run):
+            yield part
 
     # ---- inside ----
 

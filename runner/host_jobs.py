@@ -241,7 +241,7 @@ class Jobs:
     def _clear(self, folder: Path) -> None:
         """Remove everything of an attempt but its log. A tree that its keeper did not remove may be large: a process of
         its own does that, so that no deadline waits for it."""
-        for name in ("spec", "result", "workflow", "pid"):
+        for name in ("spec", "result", "workflow", "annotations", "summary", "pid"):
             with suppress(OSError):
                 (folder / name).unlink(missing_ok=True)
         gone = folder / f"gone-{time.monotonic_ns()}"

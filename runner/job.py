@@ -18,6 +18,8 @@ from clockmesh.protocol.errors import LocalError
 from clockmesh.protocol.ids import RESOLVE
 from clockmesh.protocol.limits import MAX_ERROR, MAX_OUTPUT_BYTES
 from clockmesh.protocol.result import Conclusion, Result
+from clockmesh.runner.annotations import Annotations
+from clockmesh.runner.command_files import Summaries
 from clockmesh.runner.contexts import job_contexts, job_status
 from clockmesh.runner.environment import machine, make_places, write_event
 from clockmesh.runner.errors import RunnerError
@@ -53,7 +55,7 @@ def lead(spec: JobSpec, folder: Path, mark: str) -> None:
         log.line(SET_UP, f"Error: {told}")
         result = failure(told)
     except Exception as error:  # a fault of ours ends this job with a word, and no other
-        traceback.print_exc()
+        print(log.masks.hide(traceback.format_exc()), file=sys.stderr)
         log.line(SET_UP, f"Error: the runner itself failed: {error!r}")
         result = failure(f"the runner itself failed: {error!r}")
     result = replace(result, error=log.masks.hide(result.error))
@@ -103,9 +105,11 @@ def _run(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: JobL
     around = Surroundings(
         spec=spec, mark=mark, file=workflow.file, contexts=contexts, defaults=(job.defaults, workflow.defaults),
         places=places, processes=processes, log=log, hash_files=hash_files_in(places.workspace),
-        summary=folder / "summary" if spec.commands else None,
+        annotations=Annotations(), summaries=Summaries(folder / "summary"),
     )  # fmt: skip
     run_steps(around, job.steps, state)
+    if told := around.annotations.packed(log.masks):
+        write_whole(folder / "annotations", told, durable=False)
     contexts["env"] = CaseSensitive(state.env)
     contexts["job"] = {"status": str(_concluded(spec, processes, state).conclusion)}
     result = _with_outputs(_concluded(spec, processes, state), job, scope, log)

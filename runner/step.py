@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clockmesh.protocol.plan import Remote
+from clockmesh.protocol.reports import Level
+from clockmesh.runner.annotations import Annotations
 from clockmesh.runner.checkout import check_out_remote, check_out_snapshot, folder_of, options_from
-from clockmesh.runner.command_files import CommandFileError, CommandFiles, new_files
+from clockmesh.runner.command_files import CommandFileError, CommandFiles, Summaries, new_files
 from clockmesh.runner.environment import Places, step_environment
 from clockmesh.runner.errors import RunnerError
 from clockmesh.runner.evaluation import Scope
@@ -19,6 +21,7 @@ from clockmesh.runner.model import Defaults, Step, Text
 from clockmesh.runner.process import Command, CommandError, Ended, How, Processes
 from clockmesh.runner.shells import ShellError, prepare
 from clockmesh.runner.spec import JobSpec
+from clockmesh.runner.workflow_commands import Command as WorkflowCommand
 from clockmesh.runner.workflow_commands import Listener
 
 SUCCESS, FAILURE, CANCELLED, SKIPPED = "success", "failure", "cancelled", "skipped"
@@ -55,8 +58,8 @@ class Surroundings:
     processes: Processes
     log: JobLog
     hash_files: HashFiles
-    summary: Path | None = None
-    """The file that keeps the step summaries; None where nobody wants them."""
+    annotations: Annotations
+    summaries: Summaries
 
 
 def run_steps(around: Surroundings, steps: tuple[Step, ...], state: JobState) -> None:
@@ -64,6 +67,7 @@ def run_steps(around: Surroundings, steps: tuple[Step, ...], state: JobState) ->
     for number, step in enumerate(steps, 1):
         if around.processes.out_of_time:
             return
+        around.annotations.next_step()
         _Run(around, step, number, state).run()
 
 
@@ -137,11 +141,11 @@ class _Run:
         )
         script.path.write_text(script.contents)
         folder = places.workspace / self._inherited("working_directory")
-        listener = self._listener()
+        listener = Listener(self._write, self._annotate, self._around.log.masks, debug=self._around.spec.given.debug)
         self._say("\n".join([f"Run {_first_line(text)}", *text.rstrip("\n").split("\n")[1:], f"shell: {script.shown}"]))
         ended = self._processes.run(
             Command(script.command, folder, environment | files.env()),
-            listener.hear if listener else self._write,
+            listener.hear,
             timeout=self._timeout(),
             survives_cancel=self._survives_cancel,
         )
@@ -149,38 +153,31 @@ class _Run:
             raise _StepFailed(wrong)
         return ended
 
-    def _listener(self) -> Listener | None:
-        spec = self._around.spec
-        return Listener(self._write, self._around.log.masks, debug=spec.given.debug) if spec.commands else None
-
     def _write(self, lines: list[str]) -> None:
         self._around.log.write(self._name, lines)
 
-    def _take(self, files: CommandFiles, listener: Listener | None, ended: Ended) -> str:
+    def _annotate(self, level: Level, command: WorkflowCommand) -> None:
+        self._around.annotations.add(level, command.data, self._name, command.properties)
+
+    def _take(self, files: CommandFiles, listener: Listener, ended: Ended) -> str:
         """What the step wrote counts however it ended. The error that fails the step, which is said then; '' for
         none."""
         said = files.read()
-        self._outputs = (listener.outputs if listener else {}) | dict(said.outputs)
+        self._outputs = listener.outputs | dict(said.outputs)
         self._state.env.update(said.env)
         self._state.paths.extend(said.paths)
-        refused = listener.errors if listener else []
-        errors = [*said.errors, *refused]
-        fails = ended.good and (said.failed or bool(refused))
+        errors = [*said.errors, *listener.errors]
+        fails = ended.good and (said.failed or bool(listener.errors))
         for error in errors[:-1] if fails else errors:
             self._say(f"Error: {error}")
         self._keep_summary(files)
         return errors[-1] if fails else ""
 
     def _keep_summary(self, files: CommandFiles) -> None:
-        if self._around.summary is None:
-            return
         try:
-            text = files.summary()
+            self._around.summaries.add(self._around.log.masks.hide(files.summary()))
         except CommandFileError as error:
             self._say(f"Error: {error}")  # the step does not fail by it, as in the official runner
-        else:
-            with self._around.summary.open("a") as kept:
-                kept.write(self._around.log.masks.hide(text) + ("" if text.endswith("\n") or not text else "\n"))
 
     def _check_out(self, env: dict[str, str]) -> Ended:
         places, source, spec = self._around.places, self._around.spec.plan.source, self._around.spec
