@@ -63,5 +63,6 @@ CATALOGUE: Mapping[str, str] = {
     "stream_lost": "a kept stream to a member ended; it is opened again",
     "sync_failed": "a sync with a peer did not finish",
     "tick_skipped": "this peer let a tick pass: an earlier one has not ended",
+    "tick_stored": "another peer's submission of a tick is on this peer's disk",
     "tick_submitted": "this peer submitted the run of a tick",
 }

@@ -211,6 +211,8 @@ class Member:
         self._keeper.stored(node)
         if node.author == self.me:
             self._journal.wrote(node)
+        else:
+            self._journal.received(node)
         if any(isinstance(event, _MEMBERSHIP) for event in node.events):
             self._tell_network()
 
