@@ -52,6 +52,7 @@ CATALOGUE: Mapping[str, str] = {
     "result_proposed": "this peer proposed the result of an attempt of its own",
     "run_ended": "a run has its conclusion",
     "run_submitted": "a run was taken on here",
+    "sandbox_refused": "no sandbox can be made here, so this peer offers no slots for jobs",
     "schedule_added": "a schedule was taken on here",
     "schedule_changed": "a schedule was paused, resumed or removed here",
     "schedule_moved": "this peer proposed another electorate for a schedule's ticks to come",

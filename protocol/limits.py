@@ -102,6 +102,10 @@ MAX_OVER = 1024
 """Attempts that one beacon lists in `over`; with keys of 190 bytes they fill it. A voter with as many must not grant
 above another: a grant that its beacon cannot list would break rule 5."""
 
+MAX_NOTE_LABEL = 256
+MAX_NOTE = 128 * 1024
+"""A note's JSON; more belongs into a blob."""
+
 MAX_CODE = 2**16 - 1
 """Codes and versions of events."""
 

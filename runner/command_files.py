@@ -39,6 +39,8 @@ class Said:
     env: Mapping[str, str] = field(default_factory=dict)
     paths: tuple[str, ...] = ()
     """In the order written: the last comes first in PATH."""
+    state: Mapping[str, str] = field(default_factory=dict)
+    """Of an action, for its own post step."""
     errors: tuple[str, ...] = ()
     failed: bool = False
 
@@ -59,12 +61,13 @@ class CommandFiles:
         outputs = dict(self._pairs("output", errors))
         env = dict(self._pairs("env", errors))
         paths: list[str] = _or_error("path", errors, lambda: _lines(self._text("path")), [])
+        state = dict(self._pairs("state", errors))
         failed = bool(errors)
         for name in [name for name in env if name.upper() in _BLOCKED]:
             del env[name]
             errors.append(f"Can't store {name.upper()} output parameter using '$GITHUB_ENV' command.")
         env = {name: value for name, value in env.items() if not name.upper().startswith(_RESERVED)}
-        return Said(outputs, env, tuple(paths), tuple(errors), failed)
+        return Said(outputs, env, tuple(paths), state, tuple(errors), failed)
 
     def summary(self) -> str:
         """What the step wrote of its summary. CommandFileError when it is more than a summary may be."""

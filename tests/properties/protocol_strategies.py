@@ -18,6 +18,7 @@ from clockmesh.protocol.events import (
     InvitationRedeemed,
     JobClaimed,
     MeshFounded,
+    Noted,
     PeerAdmitted,
     PeerDescribed,
     ResultAccepted,
@@ -220,6 +221,7 @@ EVENTS = st.one_of(
     st.builds(ScheduleResumed, HASH, ATTEMPTS, COUNTS),
     st.builds(TickSubmitted, HASH, COUNTS),
     st.builds(TickSkipped, HASH, COUNTS),
+    st.builds(Noted, lines(50), st.text(max_size=50)),
     UNKNOWN,
 )
 BEACONS = st.builds(

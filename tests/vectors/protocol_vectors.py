@@ -29,6 +29,7 @@ from clockmesh.protocol.events import (
     InvitationRedeemed,
     JobClaimed,
     MeshFounded,
+    Noted,
     PeerAdmitted,
     PeerDescribed,
     ResultAccepted,
@@ -135,6 +136,7 @@ def vectors() -> dict[str, str]:
         "schedule resumed": ScheduleResumed(schedule, 2, WALL_MS + 60_000),
         "tick submitted": TickSubmitted(schedule, DUE_MS),
         "tick skipped": TickSkipped(schedule, DUE_MS),
+        "noted": Noted("ada", '{"event":"heartbeat"}'),
         "unknown": UnknownEvent(900, 2, bytes.fromhex("9301a16190")),
     }
     messages = {
