@@ -75,6 +75,19 @@ class CancelWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class RerunWanted:
+    """The plan of a run, as a new run. The new one's id comes back in `Answer`."""
+
+    token: int
+    run: RunId
+    nonce: bytes
+    """As of `SubmitWanted`."""
+    heads: bytes
+    abandon: bool = False
+    """Even though the run has not ended: its end is asked for as well."""
+
+
+@dataclass(frozen=True, slots=True)
 class ScheduleWanted:
     """A schedule whose ticks are due from `wall_ms` on."""
 
@@ -152,6 +165,7 @@ Input = (
     | BeaconHeard
     | SubmitWanted
     | CancelWanted
+    | RerunWanted
     | ScheduleWanted
     | ScheduleChangeWanted
     | TriggerWanted

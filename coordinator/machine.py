@@ -21,6 +21,7 @@ from clockmesh.coordinator.inputs import (
     Input,
     JobEnded,
     NodeAdded,
+    RerunWanted,
     ScheduleChangeWanted,
     ScheduleWanted,
     Started,
@@ -179,6 +180,8 @@ def _absorb(machine: Machine, input: Input, now: float) -> None:
             requests.submit(machine, input, now)
         case CancelWanted():
             requests.cancel(machine, input)
+        case RerunWanted():
+            requests.rerun(machine, input, now)
         case ScheduleWanted():
             schedule_requests.add(machine, input, now)
         case ScheduleChangeWanted():

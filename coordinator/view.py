@@ -21,7 +21,8 @@ from clockmesh.protocol.result import Conclusion
 if TYPE_CHECKING:
     from clockmesh.coordinator.machine import Machine
 
-__all__ = ["JobView", "Need", "RunView", "Status", "cancel_wanted", "explain", "needs_of", "plan_of", "run_view"]
+__all__ = ["JobView", "Need", "RunView", "Status", "cancel_wanted", "explain",
+           "may_be_running", "needs_of", "plan_of", "run_view"]
 
 
 class Status(StrEnum):
@@ -190,6 +191,12 @@ def _outputs(run: RunState, legs: tuple[JobKey, ...]) -> dict[str, str]:
 def cancel_wanted(machine: Machine, ref: JobRef) -> bool:
     """A person asked for the run's end, or another leg of this job's matrix failed and fail-fast holds."""
     return runs.cancelled(machine.state.runs[ref.run], ref.key)
+
+
+def may_be_running(machine: Machine, run_id: RunId) -> list[PeerId]:
+    """Who has claimed a job of the run and has not told its end: one that is not heard may have been granted it."""
+    open_jobs = [job for job in machine.state.runs[run_id].jobs.values() if job.final is None]
+    return sorted({peer for job in open_jobs for _, peer in jobs.open_claims(job)}, key=machine.name_of)
 
 
 def plan_of(machine: Machine, run: RunId) -> Plan:

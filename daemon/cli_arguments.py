@@ -173,6 +173,9 @@ def _none(_: argparse.ArgumentParser) -> None:
 def _init(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="what the mesh calls this peer (default: the host's name)")
     parser.add_argument("--slots", type=slots, metavar="N", help="jobs at a time (default: its cores); 0: votes only")
+    parser.add_argument("--sandbox", choices=("bubblewrap", "none"),
+                        help="what jobs run in, kept in config.yml; none: nothing, they can do all that you can\n"
+                             "(default: bubblewrap)")
 
 
 def _join(parser: argparse.ArgumentParser) -> None:
@@ -247,6 +250,13 @@ def _run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", type=run_id, help="the run's id, or its first digits (4 or more)")
 
 
+def _rerun(parser: argparse.ArgumentParser) -> None:
+    _run(parser)
+    parser.add_argument("--abandon", action="store_true",
+                        help="although it has not ended, as when most of its electorate is gone for good; what still\n"
+                             "runs of it is asked to end, and may go on until its peer hears of that")
+
+
 def _logs(parser: argparse.ArgumentParser) -> None:
     _run(parser)
     parser.add_argument("-f", "--follow", action="store_true", help="go on with new lines until the run ends")
@@ -269,6 +279,7 @@ _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "logs": _logs,
     "wait": _wait,
     "cancel": _run,
+    "rerun": _rerun,
     "why": _run,
     "schedule_add": _schedule_add,
     "schedule_trigger": _schedule,

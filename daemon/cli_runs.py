@@ -1,4 +1,4 @@
-"""The verbs about runs: list, show, logs, wait, cancel, why."""
+"""The verbs about runs: list, show, logs, wait, cancel, rerun, why."""
 
 from __future__ import annotations
 
@@ -120,6 +120,18 @@ def cancel_verb(asked: Asked) -> int:
     else:
         short = told["run"][:RUN_DIGITS]
         say(f"run {short} is asked to end; its jobs get ten seconds: {asked.command(f'run wait {short}')}")
+    return Exit.OK
+
+
+def rerun_verb(asked: Asked) -> int:
+    told = Client(asked.home).post(f"{_of(asked)}/rerun", {"abandon": asked.options.abandon})
+    if asked.json:
+        print_json(told)
+        return Exit.OK
+    old, new = told["again"][:RUN_DIGITS], told["run"][:RUN_DIGITS]
+    say(f"run {old} runs again as {new}; to see it run: {asked.command(f'run logs {new} -f')}")
+    if told["may_be_running"]:
+        say(f"warning: {clean(', '.join(told['may_be_running']))} may be running {old} until its end is heard of there")
     return Exit.OK
 
 

@@ -65,6 +65,7 @@ class _Teller:
         async with trio.open_nursery() as nursery:
             while True:
                 view = run_view(self.service.machine, self.run)
+                await self.service.settled(self.run)
                 for job in view.jobs:
                     if self.logs and job.peer and job.key not in self._begun:
                         self._begun.add(job.key)
@@ -79,6 +80,7 @@ class _Teller:
 
     async def end(self) -> None:
         view = run_view(self.service.machine, self.run)
+        await self.service.settled(self.run)
         for job in view.jobs:
             await self._tell_change(job)
         shown = surface.run_json(view, self.service.machine.name_of)

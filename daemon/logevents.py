@@ -53,6 +53,7 @@ CATALOGUE: Mapping[str, str] = {
     "result_proposed": "this peer proposed the result of an attempt of its own",
     "run_ended": "a run has its conclusion",
     "run_submitted": "a run was taken on here",
+    "sandbox_refused": "no sandbox can be made here, so this peer offers no slots for jobs",
     "schedule_added": "a schedule was taken on here",
     "schedule_changed": "a schedule was paused, resumed or removed here",
     "schedule_moved": "this peer proposed another electorate for a schedule's ticks to come",
@@ -64,5 +65,6 @@ CATALOGUE: Mapping[str, str] = {
     "stream_lost": "a kept stream to a member ended; it is opened again",
     "sync_failed": "a sync with a peer did not finish",
     "tick_skipped": "this peer let a tick pass: an earlier one has not ended",
+    "tick_stored": "another peer's submission of a tick is on this peer's disk",
     "tick_submitted": "this peer submitted the run of a tick",
 }

@@ -48,6 +48,8 @@ VERBS = (
          "run wait", "clockmesh run wait 3f9a1c --timeout 600"),
     Verb("cancel", "POST", "/v1/runs/{run}/cancel", "ask for a run's end",
          "run cancel", "clockmesh run cancel 3f9a1c"),
+    Verb("rerun", "POST", "/v1/runs/{run}/rerun", "run it again, as a new run",
+         "run rerun", "clockmesh run rerun 3f9a1c"),
     Verb("local", "", "", "run a workflow file on this machine, without a mesh",
          "run local", "clockmesh run local .github/workflows/test.yml --job build"),
     Verb("schedule_add", "POST", "/v1/schedules", "run a workflow at the times of its `on.schedule`",

@@ -28,11 +28,13 @@ from clockmesh.daemon.network import Network
 from clockmesh.daemon.scheduling import ScheduleOrder
 from clockmesh.daemon.setup import Setup, prepare
 from clockmesh.daemon.store import META_PROBE
+from clockmesh.daemon.submitting import Rerun
 from clockmesh.daemon.summaries import SummaryPart
 from clockmesh.protocol.events import Description
 from clockmesh.protocol.ids import BlobHash, JobKey, MeshId, NodeHash, PeerId, RunId, ScheduleId, peer_text
 from clockmesh.protocol.invitation import Invitation
 from clockmesh.protocol.plan import Guard, Remote, Snapshot
+from clockmesh.runner.faults import Faults
 
 log = structlog.get_logger()
 _SHORTEST_PREFIX = 4
@@ -48,6 +50,10 @@ class Status:
     heads: tuple[NodeHash, ...]
     nodes: int
     addresses: tuple[str, ...]
+    sandbox: str
+    """What jobs run in: `bubblewrap` or `none`."""
+    refused: str = ""
+    """Why no jobs are run here; '' where they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +76,13 @@ class Service:
     """One peer. Make it with the home's lock held; `run` it; ask it."""
 
     def __init__(self, home: Home, *, listen: Listen | None = None, timing: Timing | None = None,
-                 host_unit: bool = False) -> None:
+                 host_unit: bool = False, faults: Faults | None = None) -> None:
         """Reads the home: identity, configuration, store. ConfigurationError where they are not usable. `host_unit`: a
         service manager starts the runner host, this peer never does."""
         self._setup: Setup = prepare(home, listen)
         self._timing = timing or Timing()
         self._host_unit = host_unit
+        self._faults = faults
         self._handlers = PeerHandlers()
         self._network = Network(self._setup.key, (self.listen.host, self.listen.port), self._handlers)
         self._member: Member | None = None
@@ -129,12 +136,13 @@ class Service:
         return self._timing.now()
 
     def status(self) -> Status:
-        addresses = tuple(self._network.addresses)
+        addresses, sandbox = tuple(self._network.addresses), self._setup.config.jobs_sandbox.name
         if self._member is None:
-            return Status(peer_text(self.me), None, (), 0, addresses)
+            return Status(peer_text(self.me), None, (), 0, addresses, sandbox)
         clock = self._member.clock
         name = self._member.machine.name_of(self.me)
-        return Status(name, self._member.mesh, tuple(clock.heads), len(clock), addresses)
+        return Status(name, self._member.mesh, tuple(clock.heads), len(clock), addresses, sandbox,
+                      self._member.refused)
 
     def peers(self) -> list[PeerStatus]:
         """All members, sorted by name. NoMesh."""
@@ -194,6 +202,16 @@ class Service:
         """Ask that `run` end; durable before it returns. NoMesh; the coordinator's NotFound, and Conflict when it has
         ended."""
         await self._in_mesh().cancel(run)
+
+    async def rerun(self, run: RunId, *, abandon: bool = False) -> Rerun:
+        """Take on the plan of `run` as a new run, with today's members as its electorate; durable before it returns.
+        NoMesh; the coordinator's NotFound, and Conflict when it has not ended, unless it is to be abandoned: then its
+        end is asked for too."""
+        return await submitting.rerun(self._in_mesh(), run, abandon)
+
+    async def settled(self, run: RunId) -> None:
+        """Return when what was decided here of `run` before the call is durable; show nothing of it earlier."""
+        await self._in_mesh().loop.settled(run)
 
     def find_run(self, text: str) -> RunId:
         """The run whose id begins with these hexadecimal digits. NoMesh; NotFound for none; UsageError for several, or
@@ -278,7 +296,8 @@ class Service:
     async def _enter(self, mesh: MeshId) -> None:
         if self._nursery is None:
             raise Conflict("the daemon is stopping")
-        member = Member(self._setup, mesh, self._network, self._timing, host_unit=self._host_unit)
+        member = Member(self._setup, mesh, self._network, self._timing, host_unit=self._host_unit,
+                        faults=self._faults)
         # The store says already that this peer belongs to the mesh: a client that hangs up must not leave it outside.
         with trio.CancelScope(shield=True):
             await self._nursery.start(member.run)

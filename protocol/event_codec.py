@@ -22,6 +22,7 @@ from clockmesh.protocol.events import (
     InvitationRedeemed,
     JobClaimed,
     MeshFounded,
+    Noted,
     PeerAdmitted,
     PeerDescribed,
     ResultAccepted,
@@ -67,6 +68,7 @@ from clockmesh.protocol.wire import (
     raw_or_none,
     real,
     shallow,
+    text,
     unpack,
 )
 
@@ -254,6 +256,11 @@ def _read_accepted(rest: list[object]) -> ResultAccepted:
     return ResultAccepted(_run(run), _key(key), _attempt(attempt), ResultHash(raw(result, "result hash", 32)))
 
 
+def _read_noted(rest: list[object]) -> Noted:
+    label, data = rest
+    return Noted(line(label, "label", limits.MAX_NOTE_LABEL, 1), text(data, "note", limits.MAX_NOTE))
+
+
 @dataclass(frozen=True, slots=True)
 class _Kind:
     code: int
@@ -293,6 +300,7 @@ _KINDS = (
     _Kind(35, 1, ScheduleResumed, 3, lambda e: [e.schedule, e.count, e.due_from_ms], read_resumed),
     _Kind(36, 1, TickSubmitted, 2, lambda e: [e.schedule, e.due_ms], read_tick),
     _Kind(37, 1, TickSkipped, 2, lambda e: [e.schedule, e.due_ms], read_skipped),
+    _Kind(50, 1, Noted, 2, lambda e: [e.label, e.data], _read_noted),
 )
 _BY_CODE: dict[int, _Kind] = {kind.code: kind for kind in _KINDS}
 _BY_TYPE = {kind.event: kind for kind in _KINDS}

@@ -130,6 +130,16 @@ class ResultAccepted:
 
 
 @dataclass(frozen=True, slots=True)
+class Noted:
+    """Something that a program using the Python API wrote down (`MerkleClock.append`); no peer acts on it."""
+
+    label: str
+    """What its author calls itself."""
+    data: str
+    """A JSON object."""
+
+
+@dataclass(frozen=True, slots=True)
 class UnknownEvent:
     """An event of a newer version: kept, passed on, ignored."""
 
@@ -153,5 +163,6 @@ Event = (
     | ResultAccepted
     | JobReported
     | ScheduleFact
+    | Noted
     | UnknownEvent
 )

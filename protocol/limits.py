@@ -111,11 +111,18 @@ MAX_OVER = 1024
 """Attempts that one beacon lists in `over`; with keys of 190 bytes they fill it. A voter with as many must not grant
 above another: a grant that its beacon cannot list would break rule 5."""
 
+MAX_NOTE_LABEL = 256
+MAX_NOTE = 128 * 1024
+"""A note's JSON; more belongs into a blob."""
+
 MAX_CODE = 2**16 - 1
 """Codes and versions of events."""
 
 CHUNK_BYTES = 128 * 1024
 """A blob travels, and is checked, in pieces of this size; the last may be shorter."""
+
+MAX_BLOBS_ASKED = 64
+"""In one request: what a busy peer's jobs log in a second or two."""
 
 MAX_BLOB_BYTES = 256 * 1024 * 1024
 """2048 chunks, whose manifest of 68 KiB fits one frame."""

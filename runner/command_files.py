@@ -41,6 +41,8 @@ class Said:
     env: Mapping[str, str] = field(default_factory=dict)
     paths: tuple[str, ...] = ()
     """In the order written: the last comes first in PATH."""
+    state: Mapping[str, str] = field(default_factory=dict)
+    """Of an action, for its own post step."""
     errors: tuple[str, ...] = ()
     failed: bool = False
 
@@ -61,12 +63,13 @@ class CommandFiles:
         outputs = dict(self._pairs("output", errors))
         env = dict(self._pairs("env", errors))
         paths: list[str] = _or_error("path", errors, lambda: _lines(self._text("path")), [])
+        state = dict(self._pairs("state", errors))
         failed = bool(errors)
         for name in [name for name in env if name.upper() in _BLOCKED]:
             del env[name]
             errors.append(f"Can't store {name.upper()} output parameter using '$GITHUB_ENV' command.")
         env = {name: value for name, value in env.items() if not name.upper().startswith(_RESERVED)}
-        return Said(outputs, env, tuple(paths), tuple(errors), failed)
+        return Said(outputs, env, tuple(paths), state, tuple(errors), failed)
 
     def summary(self) -> str:
         """What the step wrote of its summary. CommandFileError when it is more than a summary may be."""
@@ -84,9 +87,10 @@ class CommandFiles:
     def _text(self, kind: str) -> str:
         try:
             with open(self.paths[kind], "rb", opener=_open_at_once) as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                found = os.fstat(file.fileno())
+                if not stat.S_ISREG(found.st_mode):
                     raise CommandFileError("The file cannot be read: it is no regular file any more.")
-                data = file.read(MAX_FILE_BYTES + 1)
+                data = file.read(min(found.st_size, MAX_FILE_BYTES) + 1)
         except FileNotFoundError:
             return ""  # a step may remove it
         except OSError as error:
@@ -125,7 +129,7 @@ def new_files(folder: Path) -> CommandFiles:
     suffix = secrets.token_hex(8)
     paths = {kind: folder / f"{kind}_{suffix}" for kind in _KINDS}
     for path in paths.values():
-        path.touch(mode=0o600)
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     return CommandFiles(paths)
 
 

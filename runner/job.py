@@ -19,6 +19,7 @@ from clockmesh.protocol.ids import RESOLVE
 from clockmesh.protocol.limits import MAX_ERROR, MAX_OUTPUT_BYTES
 from clockmesh.protocol.result import Conclusion, Result
 from clockmesh.runner.annotations import Annotations
+from clockmesh.runner.around import JobState, Surroundings
 from clockmesh.runner.command_files import Summaries
 from clockmesh.runner.contexts import job_contexts, job_status
 from clockmesh.runner.environment import machine, make_places, write_event
@@ -34,7 +35,7 @@ from clockmesh.runner.model_workflow import read_workflow
 from clockmesh.runner.process import Processes
 from clockmesh.runner.resolve import resolve
 from clockmesh.runner.spec import JobSpec
-from clockmesh.runner.step import JobState, Surroundings, run_steps
+from clockmesh.runner.step import run_posts, run_steps
 
 SET_UP = "Set up job"
 """Step name of what the log says before and between the steps."""
@@ -46,6 +47,8 @@ def lead(spec: JobSpec, folder: Path, mark: str) -> None:
     processes = Processes()
     log = JobLog(folder / "log", masks=Masks(spec.given.secrets.values()))
     log.line(SET_UP, f"{spec.key}: attempt {spec.attempt} on {spec.peer or 'this peer'}, run {spec.run[:12]}")
+    if spec.sandbox:
+        log.line(SET_UP, spec.sandbox)
     try:
         work = _resolve if spec.key == RESOLVE else _run
         result = work(spec, folder, mark, processes, log)
@@ -82,7 +85,7 @@ def _encoded(result: Result) -> bytes:
 
 
 def _resolve(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: JobLog) -> Result:
-    places = make_places(folder)
+    places = make_places(spec, folder)
     began = _wall_ms()
     processes.limit(spec.job.timeout_s)
     result = resolve(spec, folder, places, mark, processes, log)
@@ -92,7 +95,7 @@ def _resolve(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: 
 def _run(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: JobLog) -> Result:
     workflow = read_workflow(Path(spec.workflow).read_bytes(), spec.plan.path)
     job = workflow.job(spec.job.job_id)
-    places = make_places(folder)
+    places = make_places(spec, folder)
     contexts = job_contexts(workflow, spec, machine(spec, places))
     scope = Scope(workflow.file, contexts, hash_files_in(places.workspace))
     status = job_status(workflow, job, spec.needs, cancelled=spec.cancelled or processes.cancelled)
@@ -108,6 +111,7 @@ def _run(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: JobL
         annotations=Annotations(), summaries=Summaries(folder / "summary"),
     )  # fmt: skip
     run_steps(around, job.steps, state)
+    run_posts(around, state)
     if told := around.annotations.packed(log.masks):
         write_whole(folder / "annotations", told, durable=False)
     contexts["env"] = CaseSensitive(state.env)

@@ -71,6 +71,10 @@ class JobSpec:
     """Never written to disk."""
     schedule: str = ""
     """The cron line that made this run: `github.event.schedule`; '' for a run that is no tick."""
+    work: str = ""
+    """Where the job's places are, as its processes see it; '': in the attempt's directory."""
+    sandbox: str = ""
+    """What the log says of the sandbox that the job is in; '' without one."""
 
     @property
     def ref(self) -> AttemptRef:

@@ -14,10 +14,10 @@ from clockmesh.runner.masks import Masks
 _ANNOTATIONS = {level.value: level for level in Level}
 _DISABLED = {"set-env": "GITHUB_ENV", "add-path": "GITHUB_PATH"}
 """Whoever can make a step print something could set its job's environment with these. The files replace them."""
-_WITHOUT_EFFECT = ("endgroup", "echo", "add-matcher", "remove-matcher", "save-state")
-"""About how a page shows the log, or about parts of actions that do not exist here."""
-_KNOWN = frozenset({"add-mask", "debug", "group", "set-output", "stop-commands", *_ANNOTATIONS, *_DISABLED,
-                    *_WITHOUT_EFFECT})  # fmt: skip
+_WITHOUT_EFFECT = ("endgroup", "echo", "add-matcher", "remove-matcher")
+"""About how a page shows the log."""
+_KNOWN = frozenset({"add-mask", "debug", "group", "save-state", "set-output", "stop-commands", *_ANNOTATIONS,
+                    *_DISABLED, *_WITHOUT_EFFECT})  # fmt: skip
 
 _IN_DATA = (("%0D", "\r"), ("%0A", "\n"), ("%25", "%"))
 _IN_PROPERTY = (("%0D", "\r"), ("%0A", "\n"), ("%3A", ":"), ("%2C", ","), ("%25", "%"))
@@ -79,6 +79,7 @@ class Listener:
         self._resume = ""
         """The word that ends a pause of all commands; '' while they are obeyed."""
         self.outputs: dict[str, str] = {}
+        self.state: dict[str, str] = {}
         self.errors: list[str] = []
         """Why the step fails, whatever its exit status; not shown here."""
 
@@ -111,10 +112,12 @@ class Listener:
                 return f"Debug: {data}" if self._debug else ""
             case "group":
                 return f"Group: {data}"
-            case "set-output" if not command.properties.get("name"):
-                return self._refused("Required field 'name' is missing in ##[set-output] command.")
+            case "set-output" | "save-state" if not command.properties.get("name"):
+                return self._refused(f"Required field 'name' is missing in ##[{name}] command.")
             case "set-output":
                 self.outputs[command.properties["name"]] = data
+            case "save-state":
+                self.state[command.properties["name"]] = data
             case "stop-commands" if not data or data.lower() in _KNOWN:
                 return self._refused("Invalid stop token. You can't use a token that is empty or a command's name.")
             case "stop-commands":

@@ -18,6 +18,7 @@ from clockmesh.protocol.events import (
     InvitationRedeemed,
     JobClaimed,
     MeshFounded,
+    Noted,
     PeerAdmitted,
     PeerDescribed,
     ResultAccepted,
@@ -31,6 +32,7 @@ from clockmesh.protocol.messages import (
     BlobManifest,
     BlobMissing,
     BlobRequest,
+    BlobsRequest,
     JoinAccepted,
     JoinRefused,
     JoinRequest,
@@ -240,6 +242,7 @@ EVENTS = st.one_of(
     st.builds(ScheduleResumed, HASH, ATTEMPTS, COUNTS),
     st.builds(TickSubmitted, HASH, COUNTS),
     st.builds(TickSkipped, HASH, COUNTS),
+    st.builds(Noted, lines(50), st.text(max_size=50)),
     UNKNOWN,
 )
 BEACONS = st.builds(
@@ -266,6 +269,7 @@ MESSAGES = st.one_of(
     st.builds(BlobManifest, st.integers(0, 2**28), st.lists(HASH, max_size=4).map(tuple)),
     st.builds(BlobChunk, st.integers(0, 2047), st.binary(max_size=100)),
     st.builds(BlobMissing, HASH),
+    st.builds(BlobsRequest, st.lists(HASH, max_size=4).map(tuple)),
     st.builds(LogRequest, HASH, lines(50), st.integers(0, 2**31 - 1), COUNTS, st.booleans()),
     st.builds(LogData, COUNTS, st.binary(max_size=100)),
     st.builds(LogEnd, COUNTS, st.booleans()),

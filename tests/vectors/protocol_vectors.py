@@ -29,6 +29,7 @@ from clockmesh.protocol.events import (
     InvitationRedeemed,
     JobClaimed,
     MeshFounded,
+    Noted,
     PeerAdmitted,
     PeerDescribed,
     ResultAccepted,
@@ -45,6 +46,7 @@ from clockmesh.protocol.messages import (
     BlobManifest,
     BlobMissing,
     BlobRequest,
+    BlobsRequest,
     JoinAccepted,
     JoinRefused,
     JoinRequest,
@@ -138,6 +140,7 @@ def vectors() -> dict[str, str]:
         "schedule resumed": ScheduleResumed(schedule, 2, WALL_MS + 60_000),
         "tick submitted": TickSubmitted(schedule, DUE_MS),
         "tick skipped": TickSkipped(schedule, DUE_MS),
+        "noted": Noted("ada", '{"event":"heartbeat"}'),
         "unknown": UnknownEvent(900, 2, bytes.fromhex("9301a16190")),
     }
     messages = {
@@ -151,6 +154,7 @@ def vectors() -> dict[str, str]:
         "blob manifest": BlobManifest(9, manifest_of(b"on: push\n").chunks),
         "blob chunk": BlobChunk(0, b"on: push\n"),
         "blob missing": BlobMissing(workflow),
+        "blobs request": BlobsRequest((workflow, workflow)),
         "log request": LogRequest(run, BUILD, 1, 0, True),
         "log data": LogData(0, b"hello\n"),
         "log end": LogEnd(6, True),
