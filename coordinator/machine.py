@@ -175,7 +175,7 @@ def _absorb(machine: Machine, input: Input, now: float) -> None:
         case BeaconHeard():
             _hear(machine, input.beacon, now)
         case JobEnded():
-            holding.job_ended(machine, input.ref, input.result)
+            holding.job_ended(machine, input)
         case SubmitWanted():
             requests.submit(machine, input, now)
         case CancelWanted():

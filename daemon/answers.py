@@ -18,7 +18,7 @@ from clockmesh.daemon.answers_schedules import SCHEDULE_ANSWERS
 from clockmesh.daemon.call import Call
 from clockmesh.daemon.control_http import Answer, Lines, Send
 from clockmesh.daemon.exits import Exit, Trouble
-from clockmesh.daemon.following import follow, log_lines
+from clockmesh.daemon.following import follow, log_lines, summary_lines
 from clockmesh.daemon.service import Service
 from clockmesh.protocol.ids import JobKey, RunId, peer_text
 
@@ -33,7 +33,8 @@ async def status(call: Call) -> Answer:
     else:
         known = surface.status_json(told.peer, told.mesh, told.heads, told.nodes)
         counts = _counts(call.service)
-    here = {"id": peer_text(call.service.me), "home": str(call.service.home.path), "addresses": list(told.addresses)}
+    here = {"id": peer_text(call.service.me), "home": str(call.service.home.path), "addresses": list(told.addresses),
+            "sandbox": told.sandbox, "refused": told.refused}
     return {**known, **here, **counts}
 
 
@@ -149,6 +150,15 @@ async def logs(call: Call) -> Answer:
     return Lines(write)
 
 
+async def summary(call: Call) -> Answer:
+    service, run = call.service, call.run
+
+    async def write(send: Send) -> None:
+        await summary_lines(service, run, send)
+
+    return Lines(write)
+
+
 async def events(call: Call) -> Answer:
     service, run, with_logs = call.service, call.run, call.flag("logs")
 
@@ -173,6 +183,7 @@ ANSWERS: dict[str, Callable[[Call], Awaitable[Answer]]] = {
     "rerun": rerun,
     "wait": wait,
     "logs": logs,
+    "summary": summary,
     "events": events,
     **SCHEDULE_ANSWERS,
 }
