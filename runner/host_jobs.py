@@ -18,14 +18,15 @@ from pathlib import Path
 
 import msgpack
 
-from clockmesh.protocol.codec import decode_result
+from clockmesh.protocol.codec import decode_result, encode_result
 from clockmesh.protocol.errors import ProtocolError
 from clockmesh.protocol.ids import AttemptRef
+from clockmesh.protocol.result import Conclusion, Result
 from clockmesh.runner.box import Box, job_user
 from clockmesh.runner.faults import Faults, Point
 from clockmesh.runner.files import read_beneath, remove_tree, write_whole
 from clockmesh.runner.host_messages import Ended, KnownJob, Report, Started
-from clockmesh.runner.keeper import KILL, STOP, run_keeper
+from clockmesh.runner.keeper import DEADLINE, KILL, STOP, STUCK, STUCK_S, bounds_of, run_keeper, until
 from clockmesh.runner.proctree import (
     all_processes,
     boot_id,
@@ -40,10 +41,13 @@ from clockmesh.runner.proctree import (
 from clockmesh.runner.sandbox import NETWORK_OFF, NO_SANDBOX, USERS, Sandbox, described
 from clockmesh.runner.spec import JobSpec, job_dir, spec_from_map, spec_to_map
 
-DEADLINE = "deadline"
-"""Why an attempt has no result when its D had passed."""
 _LARGEST_RESULT = 32 * 1024 * 1024
 """Of a result file; what a frame to the daemon may hold."""
+
+_STUCK_RESULT = encode_result(Result(
+    Conclusion.FAILURE, error=f"the job was still there {STUCK_S:.0f} s after it was told to end, and was killed"
+))  # fmt: skip
+"""Of a job that a person cancelled, or whose time was over: to run it again would come to the same."""
 
 Lead = Callable[[JobSpec, Path, str], None]
 """Runs the job of a spec in a directory with this mark: in the process it is called in, to the end."""
@@ -133,6 +137,7 @@ class Jobs:
         job = self._running.get(ref)
         if job is not None and not job.killed and deadline > job.deadline > boottime():
             job.deadline = deadline
+            _tell(job, until(deadline))
 
     def stop(self, ref: AttemptRef) -> None:
         """Cancel politely; the job itself keeps the times between the signals."""
@@ -188,7 +193,7 @@ class Jobs:
                 _record(job)
                 self._report(Started(ref, job.leader))
             else:
-                self._end(ref, job, _why(kind, number))
+                self._end(ref, job, _why(kind, number), _STUCK_RESULT if kind == STUCK else None)
                 return
         if not data:
             job.orphaned = True
@@ -229,7 +234,9 @@ class Jobs:
             try:
                 _keep_only(theirs)
                 title = f"{spec.key} of {spec.run[:12]}, attempt {spec.attempt}"
-                run_keeper(theirs, title, lambda: self._lead(*_inside(spec, folder, box), mark), folder / "work", box)
+                bounds = bounds_of(deadline, spec.job.timeout_s)
+                run_keeper(theirs, title, lambda: self._lead(*_inside(spec, folder, box), mark), folder / "work",
+                           bounds, box)  # fmt: skip
             finally:
                 os._exit(70)
         self._children.add(keeper)
@@ -261,13 +268,14 @@ class Jobs:
         if not end(left):
             self._end(ref, job, job.killed)
 
-    def _end(self, ref: AttemptRef, job: _Running, why: str) -> None:
-        """Nothing of it is left. A result that it finished before D counts, unless it was to be killed anyhow."""
+    def _end(self, ref: AttemptRef, job: _Running, why: str, instead: bytes | None = None) -> None:
+        """Nothing of it is left. A result that it finished before D counts, unless it was to be killed anyhow; where
+        there is none, `instead` does."""
         del self._running[ref]
         job.control.close()
         _remove_links(job.folder)
         (job.folder / "pid").unlink(missing_ok=True)
-        result = None if job.killed not in ("", DEADLINE) else _read_result(job.folder)
+        result = None if job.killed not in ("", DEADLINE) else _read_result(job.folder) or instead
         if result is None:
             (job.folder / "result").unlink(missing_ok=True)
             self._finish(ref, Ended(ref, None, job.killed or why))
@@ -310,6 +318,8 @@ def _why(kind: str, number: str) -> str:
     """Of an attempt whose process ended and left no result."""
     if kind == "unboxed":
         return f"no sandbox could be made for it: {number}"
+    if kind == DEADLINE:
+        return DEADLINE
     if kind == "signal":
         return f"the job's process was ended by signal {number}"
     return f"the job's process ended without a result (exit status {number})"
