@@ -143,6 +143,13 @@ class JobEnded:
     result: Result | None
 
 
+@dataclass(frozen=True, slots=True)
+class RoomTold:
+    """Whether this machine has room for more jobs; without it this peer claims none. At first it has."""
+
+    enough: bool
+
+
 Input = (
     NodeAdded
     | Started
@@ -156,4 +163,5 @@ Input = (
     | DescribeWanted
     | AdmitWanted
     | JobEnded
+    | RoomTold
 )

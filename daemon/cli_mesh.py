@@ -98,6 +98,10 @@ def status_verb(asked: Asked) -> int:
     say(f"clock  {count(told['nodes'], 'node')}, {count(len(told['heads']), 'head')}: {heads}")
     say(f"runs   {told['runs']}, {told['unfinished']} of them unfinished")
     say(f"home   {told['home']}")
+    disk = told["disk"]
+    if disk["low"]:
+        say(f"disk   low: {disk['left'] >> 20} MiB left, {disk['reserve'] >> 20} MiB of them kept for votes and results; "
+            "no new work is taken on")
     for address in told["addresses"]:
         say(f"at     {address}")
     return Exit.OK

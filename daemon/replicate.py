@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+import structlog
 import trio
 
 from clockmesh.daemon.blobs import BlobStore
 from clockmesh.daemon.fetch import Fetcher, nearest
+from clockmesh.daemon.reserve import Reserve
 from clockmesh.protocol.events import ResultProposed, RunSubmitted
 from clockmesh.protocol.ids import BlobHash, PeerId
 from clockmesh.protocol.node import Node
@@ -21,15 +23,22 @@ _WAITING = 10_000
 _PAUSES = (1.0, 5.0, 30.0, 120.0)
 """Seconds before each further try: its author may be offline."""
 
+_ROOM_SECONDS = 1.0
+"""Between two looks whether a full disk has room again."""
+
+log = structlog.get_logger()
+
 
 class Keeper:
     """Fetches, one after another, what this peer is to keep."""
 
-    def __init__(self, me: PeerId, members: Callable[[], Iterable[PeerId]], blobs: BlobStore, fetcher: Fetcher) -> None:
+    def __init__(self, me: PeerId, members: Callable[[], Iterable[PeerId]], blobs: BlobStore, fetcher: Fetcher,
+                 reserve: Reserve) -> None:
         self._me = me
         self._members = members
         self._blobs = blobs
         self._fetcher = fetcher
+        self._reserve = reserve
         self._send, self._receive = trio.open_memory_channel[tuple[BlobHash, PeerId]](_WAITING)
 
     def stored(self, node: Node) -> None:
@@ -47,6 +56,8 @@ class Keeper:
         """Until cancelled."""
         async with trio.open_nursery() as nursery:
             async for blob, author in self._receive:
+                while self._reserve.low:  # others' copies can wait; what this peer promised cannot
+                    await trio.sleep(_ROOM_SECONDS)
                 if not await self._try(blob, author):
                     nursery.start_soon(self._retry, blob, author)
 
@@ -59,7 +70,11 @@ class Keeper:
     async def _try(self, blob: BlobHash, author: PeerId) -> bool:
         keepers = nearest(blob, self._members(), COPIES)
         peers = [peer for peer in (author, *keepers) if peer != self._me]
-        return self._blobs.has(blob) or (await self._fetcher.fetch(blob, peers)).got
+        try:
+            return self._blobs.has(blob) or (await self._fetcher.fetch(blob, peers)).got
+        except OSError as error:
+            log.warning("blob_missed", blob=blob.hex(), error=str(error))
+            return False
 
 
 def named_blobs(node: Node) -> Iterator[BlobHash]:
