@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import trio
 
@@ -34,8 +35,11 @@ class BlobStore:
         self._folder = folder
         self._drafts = itertools.count(1)
         self._manifests: dict[BlobHash, Manifest] = {}
+        self._unsettled: set[BlobHash] = set()
+        """In place, but a crash could still take their names away."""
         for draft in folder.glob("draft-*"):
             draft.unlink(missing_ok=True)
+        sync_folder(folder)
 
     def path(self, blob: BlobHash) -> Path:
         """Where its bytes are, if `has(blob)`. Read only."""
@@ -43,6 +47,10 @@ class BlobStore:
 
     def has(self, blob: BlobHash) -> bool:
         return self.path(blob).exists()
+
+    def keeps(self, blob: BlobHash) -> bool:
+        """It is here, durably."""
+        return blob not in self._unsettled and self.has(blob)
 
     def manifest(self, blob: BlobHash) -> Manifest | None:
         """Its size and chunk hashes, read from the content; None when it is not here, or no longer what its name says
@@ -100,9 +108,13 @@ class BlobStore:
                 maker.feed(piece)
             os.fsync(file.fileno())
         blob = maker.finish().blob
-        with suppress(FileExistsError):
-            os.link(path, self.path(blob))
-        sync_folder(self._folder)
+        if not self.has(blob):
+            self._unsettled.add(blob)
+            with suppress(FileExistsError):
+                os.link(path, self.path(blob))
+        if blob in self._unsettled:
+            sync_folder(self._folder)
+            self._unsettled.discard(blob)
         return blob
 
     def put_pieces(self, pieces: Iterable[bytes], limit: int | None = None) -> BlobHash:
@@ -124,19 +136,29 @@ class BlobStore:
         finally:
             draft.discard()
 
+    def keep_all(self, drafts: Mapping[BlobHash, Draft]) -> None:
+        """Give each draft its name, durably; they are what their names say, as a fetch has checked."""
+        for blob, draft in drafts.items():
+            draft.put_in_place(blob)
+        sync_folder(self._folder)
+        self._unsettled.difference_update(drafts)
+
     def draft(self, limit: int | None = None) -> Draft:
         """A blob in the making."""
-        return Draft(self._folder, self._folder / f"draft-{os.getpid()}-{next(self._drafts)}", limit or MAX_BLOB_BYTES)
+        path = self._folder / f"draft-{os.getpid()}-{next(self._drafts)}"
+        return Draft(path, self._unsettled, limit or MAX_BLOB_BYTES)
 
 
 class Draft:
     """Bytes on their way to become a blob: `write` them, then `keep`; `discard` always (harmless after `keep`)."""
 
-    def __init__(self, folder: Path, path: Path, limit: int) -> None:
-        self._folder = folder
+    def __init__(self, path: Path, unsettled: set[BlobHash], limit: int) -> None:
         self._path = path
+        self._unsettled = unsettled
         self._limit = limit
-        self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "r+b")
+        self._file: BinaryIO | None = None
+        self._held = bytearray()
+        """All of it while it is small: what turns out to be here already costs no file."""
         self._size = 0
         self._maker = ManifestMaker()
 
@@ -146,8 +168,19 @@ class Draft:
             raise TooLarge(f"content above {self._limit // 1024} KiB; leave large files out of the work tree, or fetch "
                            "them in a step")
         self._maker.feed(data)
-        self._file.write(data)
         self._size += len(data)
+        if self._file is None and self._size <= CHUNK_BYTES:
+            self._held += data
+        else:
+            self._opened().write(data)
+
+    def _opened(self) -> BinaryIO:
+        if self._file is None:
+            handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            self._file = os.fdopen(handle, "wb")
+            self._file.write(self._held)
+            self._held.clear()
+        return self._file
 
     def keep(self) -> BlobHash:
         """Give it its name; durable. The same content twice is one blob."""
@@ -162,13 +195,22 @@ class Draft:
         self._settle(blob)
 
     def _settle(self, blob: BlobHash) -> None:
-        place = self._folder / blob.hex()
+        self.put_in_place(blob)
+        if blob in self._unsettled:
+            sync_folder(self._path.parent)
+            self._unsettled.discard(blob)
+
+    def put_in_place(self, blob: BlobHash) -> None:
+        """All of `keep_as` but the check and the folder's sync."""
+        place = self._path.with_name(blob.hex())
         if not place.exists():
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            file = self._opened()
+            file.flush()
+            os.fsync(file.fileno())
+            self._unsettled.add(blob)
             os.replace(self._path, place)
-            sync_folder(self._folder)
 
     def discard(self) -> None:
-        self._file.close()
-        self._path.unlink(missing_ok=True)
+        if self._file is not None:
+            self._file.close()
+            self._path.unlink(missing_ok=True)

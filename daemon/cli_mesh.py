@@ -100,8 +100,8 @@ def status_verb(asked: Asked) -> int:
     say(f"home   {told['home']}")
     disk = told["disk"]
     if disk["low"]:
-        say(f"disk   low: {disk['left'] >> 20} MiB left, {disk['reserve'] >> 20} MiB of them kept for votes and results; "
-            "no new work is taken on")
+        left, reserve = (f"{disk[key] >> 20} MiB" for key in ("left", "reserve"))
+        say(f"disk   low: {left} left, {reserve} are kept for votes and results; no new work is taken on")
     for address in told["addresses"]:
         say(f"at     {address}")
     return Exit.OK

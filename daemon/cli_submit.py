@@ -51,6 +51,7 @@ def order_of(asked: Asked) -> dict[str, Any]:
         content = read_workflow_file(options.file)
         order["workflow_b64"] = base64.b64encode(content).decode("ascii")
         order["path"] = path_in_repository(options.file)
+        order["snapshot"] = _standing_of(options.file)
     else:
         if not options.remote.strip():
             raise Trouble(Exit.USAGE, "usage", "--remote: the URL is empty")
@@ -111,6 +112,20 @@ def path_in_repository(file: str) -> str:
             return os.path.relpath(whole, beside_github)
         root = os.path.dirname(root)
     return os.path.relpath(whole, root)
+
+
+def _standing_of(file: str) -> dict[str, str] | None:
+    """Commit, branch and origin of the work tree that holds the file, for `github.sha` and its like; no content."""
+    from clockmesh.runner.worktree import head, origin_url, work_tree
+
+    try:
+        root = work_tree(os.path.dirname(os.path.realpath(file)))
+    except OSError:
+        return None  # git refuses this tree; if the workflow needs it, making the snapshot says why
+    if root is None:
+        return None
+    sha, ref = head(root)
+    return {"sha": sha, "ref": ref, "origin": origin_url(root)}
 
 
 def _path_in_remote(path: str) -> str:

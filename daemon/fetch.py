@@ -7,6 +7,7 @@ hash are to keep, so that a run's content outlives the peer that brought it.
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -18,7 +19,8 @@ from clockmesh.daemon.network import Network, NetworkError
 from clockmesh.protocol.blobs import Manifest, check_chunk, check_manifest
 from clockmesh.protocol.errors import ProtocolError, RemoteError
 from clockmesh.protocol.ids import BlobHash, PeerId
-from clockmesh.protocol.messages import BlobChunk, BlobManifest, BlobMissing, BlobRequest
+from clockmesh.protocol.limits import MAX_BLOBS_ASKED
+from clockmesh.protocol.messages import BlobChunk, BlobManifest, BlobMissing, BlobRequest, BlobsRequest, Message
 
 log = structlog.get_logger()
 _SILENCE_SECONDS = 10.0
@@ -55,6 +57,42 @@ class Fetcher:
         finally:
             self._going.pop(blob).set()
 
+    async def fetch_together(self, blobs: Iterable[BlobHash], peer: PeerId) -> None:
+        """Have as many of `blobs` here as `peer` gives, asked once and made durable together. Nothing is raised for the
+        others; `fetch` says what became of them."""
+        blobs = [blob for blob in dict.fromkeys(blobs) if blob not in self._going and not self._blobs.has(blob)]
+        parts = [Part(blob, self._blobs.draft()) for blob in blobs[:MAX_BLOBS_ASKED]]
+        for part in parts:
+            self._going[part.blob] = trio.Event()
+        try:
+            try:
+                await self._ask_together(peer, parts)
+            except (NetworkError, ProtocolError, trio.TooSlowError) as error:
+                log.info("blob_missed", blob=blobs[0].hex(), peer=peer.hex(), error=str(error))
+            came = {part.blob: part.draft for part in parts if part.complete}
+            await trio.to_thread.run_sync(self._blobs.keep_all, came)
+            for part in parts:
+                if part.complete:
+                    log.info("blob_fetched", blob=part.blob.hex(), peer=peer.hex(), size=part.size)
+        finally:
+            for part in parts:
+                part.draft.discard()
+                self._going.pop(part.blob).set()
+
+    async def _ask_together(self, peer: PeerId, parts: Iterable[Part]) -> None:
+        left = deque(parts)
+        if not left:
+            return
+        request = BlobsRequest(tuple(part.blob for part in left))
+        with trio.fail_after(_SILENCE_SECONDS) as patience:
+            async with self._network.ask(peer, request) as answers:
+                async for message in answers:
+                    patience.deadline = trio.current_time() + _SILENCE_SECONDS
+                    if left[0].take(message) or isinstance(message, BlobMissing):
+                        left.popleft()
+                    if not left:
+                        return
+
     async def _fetch(self, blob: BlobHash, peers: list[PeerId]) -> Outcome:
         missing: list[PeerId] = []
         silent: list[PeerId] = []
@@ -83,14 +121,9 @@ class Fetcher:
             async with self._network.ask(peer, BlobRequest(part.blob, part.next_chunk)) as answers:
                 async for message in answers:
                     patience.deadline = trio.current_time() + _SILENCE_SECONDS
-                    match message:
-                        case BlobManifest(size, chunks):
-                            part.begin(size, chunks)
-                        case BlobChunk(index, data):
-                            part.add(index, data)
-                        case BlobMissing():
-                            return False
-                    if part.complete:
+                    if isinstance(message, BlobMissing):
+                        return False
+                    if part.take(message):
                         return True
         return True
 
@@ -101,7 +134,7 @@ class Part:
     def __init__(self, blob: BlobHash, draft: Draft) -> None:
         self.blob = blob
         self.next_chunk = 0
-        self._draft = draft
+        self.draft = draft
         self._manifest: Manifest | None = None
 
     @property
@@ -111,6 +144,15 @@ class Part:
     @property
     def complete(self) -> bool:
         return self._manifest is not None and self.next_chunk == len(self._manifest.chunks)
+
+    def take(self, message: Message) -> bool:
+        """A peer's next answer; True when that was the last. RemoteError when it is not what its name says."""
+        match message:
+            case BlobManifest(size, chunks):
+                self.begin(size, chunks)
+            case BlobChunk(index, data):
+                self.add(index, data)
+        return self.complete
 
     def begin(self, size: int, chunks: tuple[bytes, ...]) -> None:
         """RemoteError unless this is the manifest that the blob's name commits to."""
@@ -123,7 +165,7 @@ class Part:
         if self._manifest is None or index != self.next_chunk:
             raise RemoteError("a chunk came out of turn")
         check_chunk(self._manifest, index, data)
-        self._draft.write(data)
+        self.draft.write(data)
         self.next_chunk += 1
 
 

@@ -43,6 +43,7 @@ from clockmesh.protocol.events import MeshFounded, PeerAdmitted, PeerDescribed
 from clockmesh.protocol.ids import BlobHash, JobKey, MeshId, PeerId, RunId
 from clockmesh.protocol.limits import MAX_ADDRESSES
 from clockmesh.protocol.node import Node
+from clockmesh.runner.faults import Faults
 from clockmesh.runner.host_messages import Jobs
 from clockmesh.runner.spec import job_dir
 
@@ -74,7 +75,8 @@ class Member:
     """One peer in one mesh. `run` it once; the parts may be used from then on, in the same thread."""
 
     def __init__(self, setup: Setup, mesh: MeshId, network: Network, timing: Timing, *,
-                 host_unit: bool = False) -> None:
+                 host_unit: bool = False, faults: Faults | None = None) -> None:
+        faults = faults or Faults()
         self.mesh = mesh
         self.home = setup.home
         self.me = setup.key.peer
@@ -91,10 +93,10 @@ class Member:
         self._timing = timing
         self._host_unit = host_unit
         self.performer = Performer(setup.home, self.me, self.machine, setup.blobs, self.fetcher, self._take,
-                                   self.sources, setup.reserve, timing.now)
+                                   self.sources, setup.reserve, timing.now, faults)
         doing = Doing(self.performer.at_once, self._after, self._stored, network.publish)
         self.loop = Loop(setup.key, self.clock, self.machine, setup.store, doing, now=timing.now,
-                         longest_pause=timing.beacon_period, wall=timing.wall)
+                         longest_pause=timing.beacon_period, wall=timing.wall, faults=faults)
         self.intake = Intake(self.me, mesh, self.loop, network, self._retire)
         self.serving = Serving(self.loop, setup.blobs, log_path=lambda ref: job_dir(setup.home.path, ref) / "log",
                                running=self.performer.running, newest=self._newest_attempt,

@@ -28,6 +28,7 @@ from clockmesh.protocol.limits import MAX_NODE_BYTES
 from clockmesh.protocol.plan import Plan, Snapshot
 from clockmesh.protocol.result import Conclusion, Result
 from clockmesh.runner import host_messages
+from clockmesh.runner.faults import Faults, Point
 from clockmesh.runner.spec import JobSpec, NeedResult, job_dir
 
 log = structlog.get_logger()
@@ -59,7 +60,7 @@ class Performer:
 
     def __init__(self, home: Home, me: PeerId, machine: Machine, blobs: BlobStore, fetcher: Fetcher,
                  take: Callable[[Input], None], sources: Callable[[BlobHash], Iterable[PeerId]],
-                 reserve: Reserve, now: Callable[[], float]) -> None:
+                 reserve: Reserve, now: Callable[[], float], faults: Faults) -> None:
         """`take` feeds the loop. `sources` names the peers that may have a blob, the likeliest first."""
         self._home = home
         self._me = me
@@ -70,6 +71,7 @@ class Performer:
         self._sources = sources
         self._reserve = reserve
         self._now = now
+        self._faults = faults
         self._attempts: dict[AttemptRef, _Attempt] = {}
         self._host: HostLink | None = None
         self._nursery: trio.Nursery | None = None
@@ -193,6 +195,7 @@ class Performer:
         """The host's word."""
         match report:
             case host_messages.Started(ref, pid):
+                self._faults.passing(Point.AFTER_SPAWN)
                 log.info("attempt_started", run=ref.run.hex(), job=ref.key, attempt=ref.attempt, pid=pid)
             case host_messages.Ended(ref):
                 if self._nursery is not None:
@@ -208,6 +211,7 @@ class Performer:
                 result = Result(Conclusion.FAILURE, error=f"the runner host's result cannot be used: {error}")
         log.info("attempt_ended", run=ref.run.hex(), job=ref.key, attempt=ref.attempt,
                  conclusion=result.conclusion.value if result else None, why=report.why or None)
+        self._faults.passing(Point.BEFORE_PROPOSE)
         self._end(ref, result)
 
     async def _with_content(self, result: Result, report: host_messages.Ended) -> Result:

@@ -33,6 +33,7 @@ from clockmesh.protocol.events import Description
 from clockmesh.protocol.ids import BlobHash, JobKey, MeshId, NodeHash, PeerId, RunId, ScheduleId, peer_text
 from clockmesh.protocol.invitation import Invitation
 from clockmesh.protocol.plan import Guard, Remote, Snapshot
+from clockmesh.runner.faults import Faults
 
 log = structlog.get_logger()
 _SHORTEST_PREFIX = 4
@@ -71,12 +72,13 @@ class Service:
     home's disk is low."""
 
     def __init__(self, home: Home, *, listen: Listen | None = None, timing: Timing | None = None,
-                 host_unit: bool = False) -> None:
+                 host_unit: bool = False, faults: Faults | None = None) -> None:
         """Reads the home: identity, configuration, store. ConfigurationError where they are not usable. `host_unit`: a
         service manager starts the runner host, this peer never does."""
         self._setup: Setup = prepare(home, listen)
         self._timing = timing or Timing()
         self._host_unit = host_unit
+        self._faults = faults
         self._handlers = PeerHandlers()
         self._network = Network(self._setup.key, (self.listen.host, self.listen.port), self._handlers)
         self._member: Member | None = None
@@ -291,7 +293,8 @@ class Service:
     async def _enter(self, mesh: MeshId) -> None:
         if self._nursery is None:
             raise Conflict("the daemon is stopping")
-        member = Member(self._setup, mesh, self._network, self._timing, host_unit=self._host_unit)
+        member = Member(self._setup, mesh, self._network, self._timing, host_unit=self._host_unit,
+                        faults=self._faults)
         # The store says already that this peer belongs to the mesh: a client that hangs up must not leave it outside.
         with trio.CancelScope(shield=True):
             await self._nursery.start(member.run)

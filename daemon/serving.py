@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
 
 import trio
@@ -10,12 +10,14 @@ import trio
 from clockmesh.daemon.blobs import BlobStore
 from clockmesh.daemon.logfiles import follow_file
 from clockmesh.daemon.loop import Loop
-from clockmesh.protocol.ids import AttemptRef, JobKey, PeerId, RunId
+from clockmesh.protocol.blobs import Manifest
+from clockmesh.protocol.ids import AttemptRef, BlobHash, JobKey, PeerId, RunId
 from clockmesh.protocol.messages import (
     BlobChunk,
     BlobManifest,
     BlobMissing,
     BlobRequest,
+    BlobsRequest,
     LogData,
     LogEnd,
     LogRequest,
@@ -50,6 +52,8 @@ class Serving:
                 answers = self._nodes(peer, vector)
             case BlobRequest() as request:
                 answers = self._blob(request)
+            case BlobsRequest(blobs):
+                answers = self._blobs_in_order(blobs)
             case LogRequest() as request:
                 answers = self._log(request)
             case _:
@@ -67,13 +71,27 @@ class Serving:
         yield SyncDone(self._loop.clock.vector())
 
     async def _blob(self, request: BlobRequest) -> AsyncIterator[Message]:
-        manifest = await trio.to_thread.run_sync(self._blobs.manifest, request.blob)
+        index = request.first_chunk
+        manifest, chunk = await trio.to_thread.run_sync(self._opening, request.blob, index)
         if manifest is None:
             yield BlobMissing(request.blob)
             return
         yield BlobManifest(manifest.size, manifest.chunks)
-        for index in range(request.first_chunk, len(manifest.chunks)):
-            yield BlobChunk(index, await trio.to_thread.run_sync(self._blobs.chunk, request.blob, index))
+        while index < len(manifest.chunks):
+            yield BlobChunk(index, chunk)
+            index += 1
+            if index < len(manifest.chunks):
+                chunk = await trio.to_thread.run_sync(self._blobs.chunk, request.blob, index)
+
+    def _opening(self, blob: BlobHash, index: int) -> tuple[Manifest | None, bytes]:
+        """Most blobs have one chunk: one visit to the disk for all of it."""
+        manifest = self._blobs.manifest(blob)
+        return manifest, b"" if manifest is None else self._blobs.chunk(blob, index)
+
+    async def _blobs_in_order(self, blobs: Iterable[BlobHash]) -> AsyncIterator[Message]:
+        for blob in blobs:
+            async for answer in self._blob(BlobRequest(blob, 0)):
+                yield answer
 
     async def _log(self, request: LogRequest) -> AsyncIterator[Message]:
         attempt = request.attempt or self._newest(request.run, request.key)

@@ -175,7 +175,7 @@ def _with_room(reserve: Reserve | None, work: Callable[[], _T]) -> _T:
 
 
 def _is_full(error: sqlite3.Error) -> bool:
-    """A full disk has two faces: SQLite says so where it writes its files, and calls it an I/O error where it makes room
+    """A full disk has two faces: SQLite says so where it writes a file, and calls it an I/O error where it makes room
     for the memory that it shares."""
     return getattr(error, "sqlite_errorcode", 0) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
 

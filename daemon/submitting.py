@@ -63,7 +63,7 @@ async def prepare(member: Member, order: Order) -> Plan:
         raise UsageError(f"priority is {order.priority:g}; give 1 (critical) to 6 (very low) or higher")
     plan = await _plan(member, order)
     _check_size(order, plan)
-    if plan.workflow is not None:
+    if plan.workflow is not None and not member.blobs.keeps(plan.workflow):
         await trio.to_thread.run_sync(member.blobs.put, order.workflow)
     return plan
 
@@ -96,6 +96,6 @@ def _read(order: Order) -> Plan:
     plan: Plan = make_plan(workflow, path=order.path, workflow_blob=manifest_of(order.workflow).blob,
                      source=order.snapshot or Snapshot(), inputs=order.inputs, force=order.force,
                      event=order.event)
-    if order.snapshot is None and uses_checkout(workflow, plan):
+    if (order.snapshot is None or order.snapshot.blob is None) and uses_checkout(workflow, plan):
         raise NeedsSnapshot(f"{order.path} checks out its repository: submit it from a work tree, or with --remote URL")
     return plan

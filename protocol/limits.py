@@ -108,6 +108,9 @@ MAX_CODE = 2**16 - 1
 CHUNK_BYTES = 128 * 1024
 """A blob travels, and is checked, in pieces of this size; the last may be shorter."""
 
+MAX_BLOBS_ASKED = 64
+"""In one request: what a busy peer's jobs log in a second or two."""
+
 MAX_BLOB_BYTES = 256 * 1024 * 1024
 """2048 chunks, whose manifest of 68 KiB fits one frame."""
 

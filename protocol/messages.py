@@ -4,6 +4,7 @@
     JoinRequest  -> JoinAccepted..., the last with more=False; or JoinRefused
     SyncRequest  -> SyncNodes..., SyncDone
     BlobRequest  -> BlobManifest, BlobChunk...; or BlobMissing
+    BlobsRequest -> the same for each blob, in the order asked for
     LogRequest   -> LogData..., LogEnd
     any          -> Refused
 """
@@ -79,6 +80,12 @@ class BlobRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class BlobsRequest:
+    blobs: tuple[BlobHash, ...]
+    """At most MAX_BLOBS_ASKED."""
+
+
+@dataclass(frozen=True, slots=True)
 class BlobManifest:
     size: int
     chunks: tuple[bytes, ...]
@@ -135,6 +142,7 @@ Message = (
     | SyncNodes
     | SyncDone
     | BlobRequest
+    | BlobsRequest
     | BlobManifest
     | BlobChunk
     | BlobMissing
@@ -224,6 +232,10 @@ def _read_blob(value: object) -> BlobHash:
     return BlobHash(raw(value, "blob", 32))
 
 
+def _read_blobs(value: object) -> tuple[BlobHash, ...]:
+    return tuple([_read_blob(blob) for blob in array(value, "blobs", limits.MAX_BLOBS_ASKED)])
+
+
 def _read_log_request(rest: list[object]) -> LogRequest:
     run, key, attempt, offset, follow = rest
     return LogRequest(
@@ -267,6 +279,7 @@ _KINDS = (
     _Kind(21, BlobManifest, 2, lambda m: [m.size, list(m.chunks)], _read_manifest),
     _Kind(22, BlobChunk, 2, lambda m: [m.index, m.data], _read_chunk),
     _Kind(23, BlobMissing, 1, lambda m: [m.blob], lambda r: BlobMissing(_read_blob(r[0]))),
+    _Kind(24, BlobsRequest, 1, lambda m: [list(m.blobs)], lambda r: BlobsRequest(_read_blobs(r[0]))),
     _Kind(30, LogRequest, 5, lambda m: [m.run, m.key, m.attempt, m.offset, m.follow], _read_log_request),
     _Kind(
         31,

@@ -82,9 +82,10 @@ class CommandFiles:
     def _text(self, kind: str) -> str:
         try:
             with open(self.paths[kind], "rb", opener=_open_at_once) as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                found = os.fstat(file.fileno())
+                if not stat.S_ISREG(found.st_mode):
                     raise CommandFileError("The file cannot be read: it is no regular file any more.")
-                data = file.read(MAX_FILE_BYTES + 1)
+                data = file.read(min(found.st_size, MAX_FILE_BYTES) + 1)
         except FileNotFoundError:
             return ""  # a step may remove it
         except OSError as error:
@@ -105,7 +106,7 @@ def new_files(folder: Path) -> CommandFiles:
     suffix = secrets.token_hex(8)
     paths = {kind: folder / f"{kind}_{suffix}" for kind in _KINDS}
     for path in paths.values():
-        path.touch(mode=0o600)
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     return CommandFiles(paths)
 
 

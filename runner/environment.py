@@ -71,7 +71,8 @@ def write_event(places: Places, github: Value) -> None:
 def host_environment() -> dict[str, str]:
     """What jobs inherit of the host's own environment."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_OF_THE_HOST)}
-    kept.setdefault("HOME", pwd.getpwuid(os.getuid()).pw_dir)
+    if "HOME" not in kept:
+        kept["HOME"] = pwd.getpwuid(os.getuid()).pw_dir
     kept.setdefault("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
     return kept
 

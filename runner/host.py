@@ -22,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from clockmesh.runner.faults import FaultError, Faults
 from clockmesh.runner.host_jobs import Jobs, boottime
 from clockmesh.runner.host_link import Link
 from clockmesh.runner.host_messages import (
@@ -49,7 +50,7 @@ _LEASE_S = 15.0
 class Host:
     """The loop."""
 
-    def __init__(self, home: Path, notifier: Notifier, *, unit: bool = False) -> None:
+    def __init__(self, home: Path, notifier: Notifier, faults: Faults, *, unit: bool = False) -> None:
         """`unit`: a service manager runs it, and it ends when that says so, however idle and alone it is."""
         self._unit = unit
         self._notifier = notifier
@@ -57,7 +58,7 @@ class Host:
         mark = _home_mark(home)
         self._mark = f"{mark}{secrets.token_hex(4)}:"
         self._lives, warden = _start_warden(self._mark)
-        self._jobs = Jobs(home, self._mark, lead, lambda report: self._link.report(report), {warden})
+        self._jobs = Jobs(home, self._mark, lead, lambda report: self._link.report(report), {warden}, faults)
         ended = self._jobs.take_over(mark)
         if ended:
             _say(f"ended {ended} processes that an earlier host had left")
@@ -152,6 +153,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--unit", action="store_true", help="a service manager runs it: never end unasked")
     options = parser.parse_args(arguments)
     home = options.home.resolve()
+    try:
+        faults = Faults.from_environment(os.environ)
+    except FaultError as error:
+        _say(str(error))
+        return 78
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _lock(home) as locked:
         if not locked:
@@ -160,7 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         become_subreaper()
         gc.collect()
         gc.freeze()  # what is loaded now is shared by all jobs: keep the collector from touching it in each fork
-        Host(home, Notifier(os.environ), unit=options.unit).run()
+        Host(home, Notifier(os.environ), faults, unit=options.unit).run()
     return 0
 
 

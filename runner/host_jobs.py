@@ -19,6 +19,7 @@ import msgpack
 from clockmesh.protocol.codec import decode_result
 from clockmesh.protocol.errors import ProtocolError
 from clockmesh.protocol.ids import AttemptRef
+from clockmesh.runner.faults import Faults, Point
 from clockmesh.runner.files import remove_tree, write_whole
 from clockmesh.runner.host_messages import Ended, KnownJob, Report, Started
 from clockmesh.runner.keeper import KILL, STOP, run_keeper
@@ -67,7 +68,8 @@ class Jobs:
     """What runs and what has ended. Single-threaded; `tick` must be called at least every 0.1 s while `running`."""
 
     def __init__(
-        self, home: Path, mark: str, lead: Lead, report: Callable[[Report], None], children: set[int]
+        self, home: Path, mark: str, lead: Lead, report: Callable[[Report], None], children: set[int],
+        faults: Faults | None = None,
     ) -> None:
         """`children`: processes that the host has forked by now and that are no job's."""
         self._children = children
@@ -75,7 +77,10 @@ class Jobs:
         self._mark = mark
         self._lead = lead
         self._report = report
+        self._faults = faults or Faults()
         self._running: dict[AttemptRef, _Running] = {}
+        self._keepers: dict[int, Path] = {}
+        """Of attempts that run, or whose keeper is still removing their files."""
         self._ended: dict[AttemptRef, Ended] = {}
 
     @property
@@ -110,6 +115,7 @@ class Jobs:
         else:
             try:
                 self._running[ref] = self._fork(spec, deadline)
+                self._faults.passing(Point.HOST_AFTER_SPAWN)
             except OSError as error:
                 self._finish(ref, Ended(ref, None, f"could not be started: {error.strerror or error}"))
 
@@ -148,7 +154,12 @@ class Jobs:
             if job.orphaned:
                 self._end_orphans(ref, job)
             elif job.killed or now >= job.deadline:
-                self.kill(ref, DEADLINE)
+                self._kill_in_time(ref, job)
+
+    def _kill_in_time(self, ref: AttemptRef, job: _Running) -> None:
+        if not job.killed:
+            self._faults.passing(Point.HOST_BEFORE_KILL)
+        self.kill(ref, DEADLINE)
 
     def hear(self, control: socket.socket) -> None:
         """A keeper said something, or its socket ended."""
@@ -178,6 +189,7 @@ class Jobs:
         with suppress(ChildProcessError):
             while pid := os.waitpid(-1, os.WNOHANG)[0]:
                 self._children.discard(pid)
+                self._keepers.pop(pid, None)
 
     def take_over(self, mark: str) -> int:
         """End all that earlier hosts of this home left running (their steps' marks begin with `mark`), and remember
@@ -209,6 +221,7 @@ class Jobs:
             finally:
                 os._exit(70)
         self._children.add(keeper)
+        self._keepers[keeper] = folder
         theirs.close()
         return _Running(spec, folder, deadline, mark, keeper, ours)
 
@@ -236,14 +249,17 @@ class Jobs:
 
     def _finish(self, ref: AttemptRef, ended: Ended) -> None:
         self._ended[ref] = ended
+        self._faults.passing(Point.HOST_BEFORE_REPORT)
         self._report(ended)
 
     def _clear(self, folder: Path) -> None:
-        """Remove everything of an attempt but its log. A tree that its keeper did not remove may be large: a process of
-        its own does that, so that no deadline waits for it."""
+        """Remove everything of an attempt but its log. A tree that its keeper does not remove may be large: a process
+        of its own does that, so that no deadline waits for it."""
         for name in ("spec", "result", "workflow", "pid"):
             with suppress(OSError):
                 (folder / name).unlink(missing_ok=True)
+        if folder in self._keepers.values():
+            return
         gone = folder / f"gone-{time.monotonic_ns()}"
         with suppress(OSError):
             (folder / "work").rename(gone)

@@ -198,6 +198,19 @@ def test_submit_sends_the_file_and_says_how_to_see_it_run(
     assert (body["guard"], body["force"]) == ("lease", True)
 
 
+def test_submit_says_at_which_commit_the_work_tree_is(daemon: Daemon, tmp_path: Path) -> None:
+    daemon.answers["POST /v1/runs"] = {"v": 1, "run": RUN}
+    (tmp_path / "flow.yml").write_text("name: x\n")
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@example.invalid"]
+    for words in (["init", "-qb", "trunk"], ["add", "."], ["commit", "-qm", "first"],
+                  ["remote", "add", "origin", "https://ann:secret@example.invalid/x.git"]):
+        subprocess.run([*git, *words], check=True)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    assert cli.main(["run", "submit", "flow.yml"]) == 0
+    standing = {"sha": head, "ref": "refs/heads/trunk", "origin": "https://ann@example.invalid/x.git"}
+    assert daemon.asked[0][1]["snapshot"] == standing
+
+
 def test_submit_follows_to_the_end_and_ends_as_the_run(
     daemon: Daemon, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

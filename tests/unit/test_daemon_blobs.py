@@ -65,7 +65,7 @@ def test_a_fetch_goes_on_where_another_peer_broke_off(tmp_path: Path) -> None:
     part.begin(manifest.size, manifest.chunks)
     while not part.complete:
         part.add(part.next_chunk, LARGE[part.next_chunk * CHUNK_BYTES :][:CHUNK_BYTES])
-    part._draft.keep_as(part.blob)
+    part.draft.keep_as(part.blob)
     assert blobs.get(part.blob) == LARGE
 
 

@@ -12,9 +12,9 @@ from clockmesh.daemon.blobs import BlobStore
 from clockmesh.daemon.fetch import Fetcher, Outcome
 from clockmesh.daemon.network import Unreachable
 from clockmesh.protocol.blobs import manifest_of
-from clockmesh.protocol.ids import PeerId
+from clockmesh.protocol.ids import BlobHash, PeerId
 from clockmesh.protocol.limits import CHUNK_BYTES
-from clockmesh.protocol.messages import BlobChunk, BlobManifest, BlobMissing, BlobRequest, Message
+from clockmesh.protocol.messages import BlobChunk, BlobManifest, BlobMissing, BlobRequest, BlobsRequest, Message
 
 A, B, C = (PeerId(bytes([i]) * 32) for i in range(1, 4))
 DATA = bytes(range(256)) * 1500 + b"tail"
@@ -87,3 +87,56 @@ async def test_two_who_want_one_blob_ask_once(tmp_path: Path) -> None:
             nursery.start_soon(fetch.fetch, MANIFEST.blob, [A])
     assert peers.asked == [(A, 0)]
     assert blobs.get(MANIFEST.blob) == DATA
+
+
+class Shelf:
+    """Stands for the network: peer A answers one request for several blobs with those of `has`, then breaks off after
+    `messages` answers."""
+
+    def __init__(self, has: list[bytes], messages: int = 1000) -> None:
+        self.has = {manifest_of(data).blob: data for data in has}
+        self.messages = messages
+        self.asked: list[tuple[BlobHash, ...]] = []
+
+    @asynccontextmanager
+    async def ask(self, peer: PeerId, message: Message) -> AsyncIterator[AsyncIterator[Message]]:
+        assert isinstance(message, BlobsRequest)
+        self.asked.append(message.blobs)
+        yield self._answers(message.blobs)
+
+    async def _answers(self, blobs: tuple[BlobHash, ...]) -> AsyncIterator[Message]:
+        left = self.messages
+        for blob in blobs:
+            for each in self._of(blob):
+                if not left:
+                    raise Unreachable(A, "lost")
+                left -= 1
+                yield each
+
+    def _of(self, blob: BlobHash) -> list[Message]:
+        if blob not in self.has:
+            return [BlobMissing(blob)]
+        data, manifest = self.has[blob], manifest_of(self.has[blob])
+        chunks = [data[at : at + CHUNK_BYTES] for at in range(0, len(data), CHUNK_BYTES)]
+        whole = BlobManifest(manifest.size, manifest.chunks)
+        return [whole, *(BlobChunk(index, chunk) for index, chunk in enumerate(chunks))]
+
+
+async def test_blobs_fetched_together_come_with_one_request_whatever_their_size(tmp_path: Path) -> None:
+    contents = [b"one", DATA, b"", b"four"]
+    names = [manifest_of(data).blob for data in contents]
+    shelf = Shelf([data for data in contents if data != b"one"])
+    fetch, blobs = fetcher(tmp_path, shelf)  # type: ignore[arg-type]
+    await fetch.fetch_together([*names, names[1]], A)
+    assert shelf.asked == [tuple(names)]
+    assert [blobs.get(name) for name in names] == [None, *contents[1:]]
+    assert all(blobs.keeps(name) for name in names[1:])
+
+
+async def test_what_came_before_a_peer_broke_off_is_kept(tmp_path: Path) -> None:
+    contents = [b"one", b"two", b"three"]
+    names = [manifest_of(data).blob for data in contents]
+    fetch, blobs = fetcher(tmp_path, Shelf(contents, messages=3))  # type: ignore[arg-type]
+    await fetch.fetch_together(names, A)
+    assert [blobs.get(name) for name in names] == [b"one", None, None]
+    assert len(list((tmp_path / "blobs").iterdir())) == 1
