@@ -238,10 +238,12 @@ class Member:
         reserve, low = self._setup.reserve, False
         while True:
             if reserve.look() is not low:
-                low = reserve.low
-                told = log.warning if low else log.info
-                told("disk_filled" if low else "disk_recovered", home=str(self.home.path), left=reserve.left,
-                     reserve=reserve.size)
+                low = not low
+                told = {"home": str(self.home.path), "left": reserve.left, "reserve": reserve.size}
+                if low:
+                    log.warning("disk_filled", **told)
+                else:
+                    log.info("disk_recovered", **told)
                 self.loop.take(RoomTold(not low))
             await trio.sleep(_DISK_SECONDS)
 

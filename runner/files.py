@@ -26,6 +26,28 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = T
         raise
 
 
+class RoomForFile:
+    """A file that will be written whole, for which the disk's room is taken in advance: a job that fills the disk can
+    still say how it ended."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        """Takes room for `size` bytes; OSError when there is none."""
+        self._path = path
+        self._beside = path.with_name(f"{path.name}-room")
+        self._handle = os.open(self._beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        os.posix_fallocate(self._handle, 0, size)
+
+    def write(self, data: bytes) -> None:
+        """Once. Durable and atomic; OSError when `data` is larger than the room, and the disk full."""
+        left = memoryview(data)
+        while left:
+            left = left[os.write(self._handle, left) :]
+        os.ftruncate(self._handle, len(data))
+        os.fsync(self._handle)
+        os.close(self._handle)
+        self._beside.rename(self._path)
+
+
 def remove_tree(folder: Path) -> None:
     """Remove it with all that is in it, folders without write permission too; what cannot go stays. Never raises."""
     shutil.rmtree(folder, onerror=_insist)

@@ -23,7 +23,7 @@ from clockmesh.runner.environment import machine, make_places, write_event
 from clockmesh.runner.errors import RunnerError
 from clockmesh.runner.evaluation import Scope
 from clockmesh.runner.expressions import CaseSensitive
-from clockmesh.runner.files import write_whole
+from clockmesh.runner.files import RoomForFile
 from clockmesh.runner.hashfiles import hash_files_in
 from clockmesh.runner.logfile import JobLog
 from clockmesh.runner.masks import Masks
@@ -36,11 +36,14 @@ from clockmesh.runner.step import JobState, Surroundings, run_steps
 
 SET_UP = "Set up job"
 """Step name of what the log says before and between the steps."""
+_RESULT_ROOM = 64 * 1024
+"""Bytes: what a job may say of its end, its outputs and error included. (A resolved plan may be larger.)"""
 
 
 def lead(spec: JobSpec, folder: Path, mark: str) -> None:
     """Run the job in this process, which was forked for it, and leave `result` in `folder`. Nothing is raised but
     OSError when even that cannot be written."""
+    room = RoomForFile(folder / "result", _RESULT_ROOM)
     processes = Processes()
     log = JobLog(folder / "log", masks=Masks(spec.given.secrets.values()))
     log.line(SET_UP, f"{spec.key}: attempt {spec.attempt} on {spec.peer or 'this peer'}, run {spec.run[:12]}")
@@ -57,8 +60,8 @@ def lead(spec: JobSpec, folder: Path, mark: str) -> None:
         log.line(SET_UP, f"Error: the runner itself failed: {error!r}")
         result = failure(f"the runner itself failed: {error!r}")
     result = replace(result, error=log.masks.hide(result.error))
-    write_whole(folder / "result", _encoded(result))
     log.close()
+    room.write(_encoded(result))
     sys.stderr.flush()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -11,9 +11,14 @@ import pytest
 from clockmesh.daemon.demo.peers import Mesh, stopped_at_end, wait_until
 
 
-def join_all(mesh: Mesh, *names: str, options: tuple[str, ...] = ()) -> None:
-    """Found a mesh with the first name and let the others join it; `options` are for each `clockmeshd`."""
+def join_all(
+    mesh: Mesh, *names: str, options: tuple[str, ...] = (), homes: Mapping[str, Path] | None = None
+) -> None:
+    """Found a mesh with the first name and let the others join it; `options` are for each `clockmeshd`, `homes` name
+    those that are not in the mesh's folder."""
     first, *rest = (mesh.new_peer(name, *options) for name in names)
+    for name, home in (homes or {}).items():
+        mesh[name].home = home
     first.run("init", "--name", first.name)
     first.start()
     for peer in rest:
