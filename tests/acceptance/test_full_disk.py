@@ -64,7 +64,8 @@ def test_a_full_disk_refuses_new_work_keeps_promises_and_recovers(mesh: Mesh, tm
     wait_until(lambda: "a line" in gamma.run("run", "logs", running), "the job on gamma runs", 15)
 
     filler = fill(gamma.home)
-    wait_until(lambda: disk_of(gamma)["low"], "gamma notices", 5)
+    wait_until(lambda: "disk_filled" in gamma.log.read_text(), "gamma notices", 5)
+    assert disk_of(gamma)["low"] is True
     trivial = flow(tmp_path, "trivial", "true")
     for words in (("run", "submit", trivial), ("schedule", "add", trivial), ("invite",)):
         gamma.run(*words, good=(7,))

@@ -34,8 +34,14 @@ def fill(disk: Path, name: str = "filler") -> Path:
     return path
 
 
-def fact(number: int, size: int = 1000) -> dict[str, bytes | None]:
-    return {f"fact/{number}": bytes(size)}
+def fact(number: int) -> dict[str, bytes | None]:
+    return {f"fact/{number}": bytes(1000)}
+
+
+def commit_many(store: Store, done: list[int]) -> None:
+    for number in range(10_000):
+        store.commit((), fact(number))
+        done.append(number)
 
 
 def test_commits_go_on_inside_the_reserve_and_nothing_is_lost(small_disk: SmallDisk) -> None:
@@ -55,22 +61,19 @@ def test_a_used_up_reserve_fails_with_one_clear_line_and_room_brings_everything_
     reserve = Reserve(disk / "reserve", MIB)
     store = Store.open(disk / "state.db", KEY.peer, reserve)
     filler = fill(disk)
-    kept = 0
-    with pytest.raises(StoreError, match="is full and the reserve is used up: make room there") as caught:  # noqa: PT012
-        for number in range(10_000):
-            store.commit((), fact(number))
-            kept += 1
+    kept: list[int] = []
+    with pytest.raises(StoreError, match="is full and the reserve is used up: make room there") as caught:
+        commit_many(store, kept)
     assert caught.value.exit == 70, "a service manager starts it again; 78 would say that this does not help"
-    assert kept > 100
+    assert len(kept) > 100
     store.close()
     fill(disk)
     with pytest.raises(StoreError, match="make room there"):
-        for _ in range(100):
-            Store.open(disk / "state.db", KEY.peer, reserve).commit((), fact(0, 100_000))
+        commit_many(Store.open(disk / "state.db", KEY.peer, reserve), [])
     filler.unlink()
     store = Store.open(disk / "state.db", KEY.peer, Reserve(disk / "reserve", MIB))
-    assert len(store.facts("fact/")) == kept
-    store.commit((), fact(kept))
+    assert len(store.facts("fact/")) == len(kept)
+    store.commit((), fact(len(kept)))
 
 
 def test_a_log_loses_lines_but_never_the_job_and_says_so(small_disk: SmallDisk) -> None:
