@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-
-import pytest
 
 from clockmesh.daemon.demo.peers import Mesh, Peer, stopped_at_end, wait_until
 from tests.acceptance.conftest import join_all
@@ -38,16 +37,13 @@ def flow(folder: Path, name: str, script: str, labels: str = "self-hosted") -> s
     return str(path)
 
 
-@pytest.fixture
-def mesh(small_disk: SmallDisk, tmp_path: Path) -> Iterator[Mesh]:
-    """Three peers; gamma, the only one with the label `small`, has its home on a disk of 96 MiB."""
-    made = Mesh(tmp_path / "mesh")
-    made.folder.mkdir()
-    with stopped_at_end(made):
-        home = small_disk(96)
-        (home / "config.yml").write_text("labels: [small]\n")
-        join_all(made, "alpha", "beta", "gamma", homes={"gamma": home})
-        yield made
+@contextmanager
+def joined(folder: Path, home: Path, *others: str) -> Iterator[Mesh]:
+    """Peers of these names, and gamma with this home, the only one with the label `small`."""
+    (home / "config.yml").write_text("labels: [small]\n")
+    with stopped_at_end(Mesh(folder)) as mesh:
+        join_all(mesh, *others, "gamma", homes={"gamma": home})
+        yield mesh
 
 
 def disk_of(peer: Peer) -> dict[str, object]:
@@ -55,8 +51,12 @@ def disk_of(peer: Peer) -> dict[str, object]:
     return disk
 
 
-def test_a_full_disk_refuses_new_work_keeps_promises_and_recovers(mesh: Mesh, tmp_path: Path) -> None:
-    alpha, beta, gamma = mesh
+def test_a_full_disk_refuses_new_work_keeps_promises_and_recovers(small_disk: SmallDisk, tmp_path: Path) -> None:
+    with joined(tmp_path, small_disk(96), "alpha", "beta") as mesh:
+        _fill_and_free(*mesh, tmp_path)
+
+
+def _fill_and_free(alpha: Peer, beta: Peer, gamma: Peer, tmp_path: Path) -> None:
     assert disk_of(gamma)["low"] is False
     go_on = tmp_path / "go-on"
     chatter = f"until test -e {go_on}; do echo a line; sleep 0.02; done"
@@ -99,8 +99,14 @@ def test_a_full_disk_refuses_new_work_keeps_promises_and_recovers(mesh: Mesh, tm
     assert [event for event in events if event.startswith("disk_")] == ["disk_filled", "disk_recovered"]
 
 
-def test_a_used_up_reserve_ends_the_daemon_with_one_line_and_loses_nothing(mesh: Mesh, tmp_path: Path) -> None:
-    alpha, _, gamma = mesh
+def test_a_used_up_reserve_ends_the_daemon_with_one_line_and_loses_nothing(
+    small_disk: SmallDisk, tmp_path: Path
+) -> None:
+    with joined(tmp_path, small_disk(96), "alpha") as mesh:
+        _use_up(*mesh, tmp_path)
+
+
+def _use_up(alpha: Peer, gamma: Peer, tmp_path: Path) -> None:
     trivial = flow(tmp_path, "trivial", "true", "self-hosted")
     before = gamma.json("run", "submit", trivial)["run"]
     gamma.run("run", "wait", before, "--timeout", "30")
