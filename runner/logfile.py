@@ -51,9 +51,10 @@ class JobLog:
             return
         now = time.time_ns() // 1_000_000
         self._step = step = self.masks.hide(step)
+        clear = not self.masks.holds("\n".join(lines)) and not any(line.endswith(_CUT) for line in lines)
         records = []
         for line in lines:
-            text = self._shown(line)
+            text = line if clear else self._shown(line)
             record = _record(now, step, text)
             self._text_room -= len(text.encode(errors="replace")) + 1
             self._file_room -= len(record)

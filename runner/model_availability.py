@@ -40,3 +40,12 @@ JOB_DEFAULTS = Allowed(_JOB | {"env"})
 JOB_OUTPUTS = Allowed(_RUNNING | {"secrets"})
 STEP = Allowed(_RUNNING | {"secrets"}, FILE_FUNCTIONS)
 STEP_IF = Allowed(_RUNNING, FILE_FUNCTIONS | STATUS_FUNCTIONS)
+
+_IN_ACTION = frozenset({"github", "inputs", "strategy", "matrix", "steps", "job", "runner", "env"})
+STEP_OF_ACTION = Allowed(_IN_ACTION, FILE_FUNCTIONS)
+"""Of a composite action: it sees neither secrets nor `needs` nor `vars`."""
+STEP_OF_ACTION_IF = Allowed(_IN_ACTION, FILE_FUNCTIONS | STATUS_FUNCTIONS)
+ACTION_INPUT = Allowed(frozenset({"github", "strategy", "matrix", "job", "runner"}), FILE_FUNCTIONS)
+ACTION_OUTPUT = Allowed(_IN_ACTION)
+ACTION_IF = Allowed(_IN_ACTION, FILE_FUNCTIONS | STATUS_FUNCTIONS)
+"""`pre-if` and `post-if`."""

@@ -26,7 +26,7 @@ from clockmesh.runner.labels import peer_labels
 from clockmesh.runner.matrix import Leg, expand, leg_json, leg_title
 from clockmesh.runner.model import Job, Workflow
 from clockmesh.runner.model_sheet import meant
-from clockmesh.runner.model_steps import is_checkout
+from clockmesh.runner.model_uses import is_checkout
 from clockmesh.runner.model_workflow import read_workflow
 from clockmesh.runner.spec import NOTHING_GIVEN, Given
 
