@@ -21,6 +21,7 @@ from clockmesh.coordinator.inputs import (
     Input,
     JobEnded,
     NodeAdded,
+    RerunWanted,
     ScheduleChangeWanted,
     ScheduleWanted,
     Started,
@@ -174,11 +175,13 @@ def _absorb(machine: Machine, input: Input, now: float) -> None:
         case BeaconHeard():
             _hear(machine, input.beacon, now)
         case JobEnded():
-            holding.job_ended(machine, input.ref, input.result)
+            holding.job_ended(machine, input)
         case SubmitWanted():
             requests.submit(machine, input, now)
         case CancelWanted():
             requests.cancel(machine, input)
+        case RerunWanted():
+            requests.rerun(machine, input, now)
         case ScheduleWanted():
             schedule_requests.add(machine, input, now)
         case ScheduleChangeWanted():

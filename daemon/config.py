@@ -4,10 +4,13 @@
     slots: 2
     labels: [gpu, tool:ffmpeg]
     listen: 0.0.0.0:4001
+    sandbox: bubblewrap
+    sandbox_paths: [/srv/results, /srv/models:ro]
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,14 +20,19 @@ from pathlib import Path
 import yaml
 
 from clockmesh.daemon.errors import ConfigurationError, UsageError
+from clockmesh.runner.sandbox import HOME, Extra, Sandbox
 
 DEFAULT_HOST = "0.0.0.0"
 """Every address of the machine: peers on other machines must reach it."""
+DEFAULT_SANDBOX = "none"
 MAX_SLOTS = 256
 """Far above what one machine runs; each slot weighs in the ranks."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _LABEL = re.compile(r"[a-z0-9][a-z0-9._:+-]{0,62}")
 _MAX_BYTES = 65_536
+_SANDBOXES = ("bubblewrap", "none")
+_NO_EXTRAS = ("dev", "proc", "sys")
+"""Top folders that a sandbox has its own of, or all of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,13 @@ class Config:
     slots: int | None = None
     labels: tuple[str, ...] = ()
     listen: Listen | None = None
+    sandbox: str | None = None
+    sandbox_paths: tuple[Extra, ...] = ()
+
+    @property
+    def jobs_sandbox(self) -> Sandbox:
+        """What jobs run in."""
+        return Sandbox((self.sandbox or DEFAULT_SANDBOX) != "none", self.sandbox_paths)
 
 
 def read_config(path: Path) -> Config:
@@ -67,6 +82,22 @@ def read_config(path: Path) -> Config:
     except yaml.YAMLError as error:
         raise ConfigurationError(_yaml_error(path, error)) from error
     return Config() if root is None else _from_tree(path, root)
+
+
+def choose_sandbox(path: Path, sandbox: str) -> None:
+    """Write the owner's choice into `path`, where it says nothing of it yet. ConfigurationError where it says
+    otherwise, or cannot be used."""
+    said = read_config(path).sandbox
+    if said is None:
+        try:
+            with path.open("a+", encoding="utf-8") as file:
+                file.seek(0)
+                before = file.read()
+                file.write(("" if before.endswith("\n") or not before else "\n") + f"sandbox: {sandbox}\n")
+        except OSError as error:
+            raise ConfigurationError(f"cannot write {path}: {error.strerror}") from error
+    elif said != sandbox:
+        raise ConfigurationError(f"{path} says `sandbox: {said}` already; change it there")
 
 
 def check_name(name: str) -> str:
@@ -105,7 +136,7 @@ def _from_tree(path: Path, root: yaml.Node) -> Config:
         if key in found:
             raise ConfigurationError(f"{_at(path, key_node)}: '{key}' stands twice")
         try:
-            found[key] = _KEYS[key](value_node)
+            found[key] = _KEYS[key](value_node, path.parent)
         except (UsageError, ValueError) as error:
             raise ConfigurationError(f"{_at(path, value_node)}: {key}: {error}") from error
     return Config(**found)  # type: ignore[arg-type]  # each reader gives its field's type
@@ -117,18 +148,18 @@ def _text(node: yaml.Node) -> str:
     return str(node.value)
 
 
-def _name(node: yaml.Node) -> str:
+def _name(node: yaml.Node, _: Path) -> str:
     return check_name(_text(node))
 
 
-def _slots(node: yaml.Node) -> int:
+def _slots(node: yaml.Node, _: Path) -> int:
     text = _text(node)
     if not re.fullmatch(r"\d{1,6}", text):
         raise ValueError(f"expected a whole number, not {text!r}")
     return check_slots(int(text))
 
 
-def _labels(node: yaml.Node) -> tuple[str, ...]:
+def _labels(node: yaml.Node, _: Path) -> tuple[str, ...]:
     if not isinstance(node, yaml.SequenceNode):
         raise ValueError("expected a list, such as [gpu, tool:ffmpeg]")
     labels = {_text(item).lower() for item in node.value}
@@ -138,15 +169,43 @@ def _labels(node: yaml.Node) -> tuple[str, ...]:
     return tuple(sorted(labels))
 
 
-def _listen(node: yaml.Node) -> Listen:
+def _listen(node: yaml.Node, _: Path) -> Listen:
     return parse_listen(_text(node))
 
 
-_KEYS: dict[str, Callable[[yaml.Node], object]] = {
+def _sandbox(node: yaml.Node, _: Path) -> str:
+    text = _text(node)
+    if text not in _SANDBOXES:
+        raise ValueError(f"expected {' or '.join(_SANDBOXES)}, not {text!r}")
+    return text
+
+
+def _sandbox_paths(node: yaml.Node, home: Path) -> tuple[Extra, ...]:
+    if not isinstance(node, yaml.SequenceNode):
+        raise ValueError("expected a list of folders, such as [/srv/results, /srv/models:ro]")
+    return tuple(_extra(_text(item), home) for item in node.value)
+
+
+def _extra(text: str, home: Path) -> Extra:
+    name = text.removesuffix(":ro")
+    path = Path(name)
+    if not path.is_absolute() or ".." in path.parts or not name.isprintable() or len(path.parts) < 2:
+        raise ValueError(f"{text!r} is not the full path of a folder")
+    real, own = Path(os.path.realpath(path)), Path(os.path.realpath(home))
+    if real.is_relative_to(own) or own.is_relative_to(real):
+        raise ValueError(f"{text!r} would show jobs the peer's own home {home}")
+    if path.parts[1] in _NO_EXTRAS or HOME.is_relative_to(path):
+        raise ValueError(f"{text!r} cannot be shown to jobs: a sandbox has its own")
+    return Extra(str(path), writable=name == text)
+
+
+_KEYS: dict[str, Callable[[yaml.Node, Path], object]] = {
     "name": _name,
     "slots": _slots,
     "labels": _labels,
     "listen": _listen,
+    "sandbox": _sandbox,
+    "sandbox_paths": _sandbox_paths,
 }
 
 

@@ -19,11 +19,13 @@ from clockmesh.daemon.fetch import Fetcher, Outcome
 from clockmesh.daemon.home import Home
 from clockmesh.daemon.hostlink import HostLink
 from clockmesh.daemon.replicate import plan_blobs
+from clockmesh.daemon.reporting import report_of
 from clockmesh.protocol.codec import decode_result, encode_result
 from clockmesh.protocol.errors import RemoteError
 from clockmesh.protocol.ids import RESOLVE, AttemptRef, BlobHash, PeerId
 from clockmesh.protocol.limits import MAX_NODE_BYTES
 from clockmesh.protocol.plan import Plan, Snapshot
+from clockmesh.protocol.reports import NO_REPORT, Report
 from clockmesh.protocol.result import Conclusion, Result
 from clockmesh.runner import host_messages
 from clockmesh.runner.faults import Faults, Point
@@ -196,8 +198,9 @@ class Performer:
 
     async def _bring_back(self, report: host_messages.Ended) -> None:
         ref = report.ref
-        result = None
+        result, told = None, NO_REPORT
         if report.result is not None:
+            told = await trio.to_thread.run_sync(report_of, job_dir(self._home.path, ref), self._blobs)
             try:
                 result = await self._with_content(decode_result(report.result), report)
             except (RemoteError, OSError) as error:
@@ -205,7 +208,7 @@ class Performer:
         log.info("attempt_ended", run=ref.run.hex(), job=ref.key, attempt=ref.attempt,
                  conclusion=result.conclusion.value if result else None, why=report.why or None)
         self._faults.passing(Point.BEFORE_PROPOSE)
-        self._end(ref, result)
+        self._end(ref, result, told)
 
     async def _with_content(self, result: Result, report: host_messages.Ended) -> Result:
         """The result with its log, and a resolved workflow, kept as blobs."""
@@ -220,10 +223,10 @@ class Performer:
             return replace(result, conclusion=Conclusion.FAILURE, outputs=(), error=error, resolved=None)
         return result
 
-    def _end(self, ref: AttemptRef, result: Result | None) -> None:
+    def _end(self, ref: AttemptRef, result: Result | None, report: Report = NO_REPORT) -> None:
         if attempt := self._attempts.pop(ref, None):
             attempt.ended.set()
-        self._take(JobEnded(ref, result))
+        self._take(JobEnded(ref, result, report))
 
     def _send(self, command: host_messages.Command) -> None:
         if self._host is not None:

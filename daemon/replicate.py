@@ -13,6 +13,7 @@ from clockmesh.protocol.ids import BlobHash, PeerId
 from clockmesh.protocol.limits import MAX_BLOBS_ASKED
 from clockmesh.protocol.node import Node
 from clockmesh.protocol.plan import Plan, Snapshot
+from clockmesh.protocol.reports import JobReported
 from clockmesh.protocol.schedules import ScheduleSet
 
 COPIES = 3
@@ -106,6 +107,8 @@ def named_blobs(node: Node) -> Iterator[tuple[BlobHash, bool]]:
         match event:
             case RunSubmitted(plan=plan) | ScheduleSet(plan=plan):
                 yield from ((blob, True) for blob in plan_blobs(plan))
+            case JobReported(report=report) if report.summary is not None:
+                yield report.summary, False
             case ResultProposed(result=result):
                 if result.log is not None:
                     yield result.log, False

@@ -16,7 +16,7 @@ import trio
 from clockmesh.coordinator.inputs import Change
 from clockmesh.coordinator.machine import Machine
 from clockmesh.coordinator.schedule_view import ScheduleView, schedule_views
-from clockmesh.daemon import founding, join, logs, scheduling, submitting
+from clockmesh.daemon import founding, join, logs, scheduling, submitting, summaries
 from clockmesh.daemon.blobs import BlobStore
 from clockmesh.daemon.config import Listen, check_slots
 from clockmesh.daemon.errors import Conflict, NoMesh, NotFound, UsageError
@@ -28,6 +28,8 @@ from clockmesh.daemon.network import Network
 from clockmesh.daemon.scheduling import ScheduleOrder
 from clockmesh.daemon.setup import Setup, prepare
 from clockmesh.daemon.store import META_PROBE
+from clockmesh.daemon.submitting import Rerun
+from clockmesh.daemon.summaries import SummaryPart
 from clockmesh.protocol.events import Description
 from clockmesh.protocol.ids import BlobHash, JobKey, MeshId, NodeHash, PeerId, RunId, ScheduleId, peer_text
 from clockmesh.protocol.invitation import Invitation
@@ -48,6 +50,10 @@ class Status:
     heads: tuple[NodeHash, ...]
     nodes: int
     addresses: tuple[str, ...]
+    sandbox: str
+    """What jobs run in: `bubblewrap` or `none`."""
+    refused: str = ""
+    """Why no jobs are run here; '' where they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +136,13 @@ class Service:
         return self._timing.now()
 
     def status(self) -> Status:
-        addresses = tuple(self._network.addresses)
+        addresses, sandbox = tuple(self._network.addresses), self._setup.config.jobs_sandbox.name
         if self._member is None:
-            return Status(peer_text(self.me), None, (), 0, addresses)
+            return Status(peer_text(self.me), None, (), 0, addresses, sandbox)
         clock = self._member.clock
         name = self._member.machine.name_of(self.me)
-        return Status(name, self._member.mesh, tuple(clock.heads), len(clock), addresses)
+        return Status(name, self._member.mesh, tuple(clock.heads), len(clock), addresses, sandbox,
+                      self._member.refused)
 
     def peers(self) -> list[PeerStatus]:
         """All members, sorted by name. NoMesh."""
@@ -196,6 +203,16 @@ class Service:
         ended."""
         await self._in_mesh().cancel(run)
 
+    async def rerun(self, run: RunId, *, abandon: bool = False) -> Rerun:
+        """Take on the plan of `run` as a new run, with today's members as its electorate; durable before it returns.
+        NoMesh; the coordinator's NotFound, and Conflict when it has not ended, unless it is to be abandoned: then its
+        end is asked for too."""
+        return await submitting.rerun(self._in_mesh(), run, abandon)
+
+    async def settled(self, run: RunId) -> None:
+        """Return when what was decided here of `run` before the call is durable; show nothing of it earlier."""
+        await self._in_mesh().loop.settled(run)
+
     def find_run(self, text: str) -> RunId:
         """The run whose id begins with these hexadecimal digits. NoMesh; NotFound for none; UsageError for several, or
         for fewer digits than 4, which mean one by chance."""
@@ -253,6 +270,12 @@ class Service:
         NoMesh; NotFound for a run or a job that is not there."""
         async for line in logs.read(self._in_mesh(), run, key, follow=follow):
             yield line
+
+    async def read_summaries(self, run: RunId) -> AsyncGenerator[SummaryPart, None]:
+        """The step summaries of the jobs that have ended, in the plan's order; what no reachable peer has is left out.
+        NoMesh."""
+        async for part in summaries.read(self._in_mesh(), run):
+            yield part
 
     # ---- inside ----
 

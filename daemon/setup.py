@@ -16,6 +16,7 @@ from clockmesh.daemon.network_address import free_port
 from clockmesh.daemon.store import META_LISTEN, META_RETIRED, Store
 from clockmesh.protocol.events import Description
 from clockmesh.protocol.keys import SigningKey
+from clockmesh.runner.sandbox import NETWORK_OFF
 
 _ARCHITECTURES = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
 """What GitHub calls them in runs-on."""
@@ -93,4 +94,6 @@ def labels(config: Config) -> tuple[str, ...]:
     """What this peer offers jobs, lower case and sorted: system, architecture, host name, and its owner's labels."""
     machine = platform.machine().lower()
     own = {platform.system().lower(), _ARCHITECTURES.get(machine, machine), host_name().lower()}
+    if config.jobs_sandbox.on:
+        own.add(NETWORK_OFF)
     return tuple(sorted(own | set(config.labels)))

@@ -30,6 +30,8 @@ META_LISTEN = "listen"
 META_INCARNATION = "incarnation"
 META_PROBE = "probe"
 """Written to show that writing works."""
+META_SLOTS = "slots"
+"""Of a peer that offers none for want of a sandbox: how many it had."""
 META_RETIRED = "retired"
 """Why this identity must never append again (DESIGN 5.13), as UTF-8 text."""
 

@@ -18,7 +18,9 @@ from clockmesh.protocol.errors import LocalError
 from clockmesh.protocol.ids import RESOLVE
 from clockmesh.protocol.limits import MAX_ERROR, MAX_OUTPUT_BYTES
 from clockmesh.protocol.result import Conclusion, Result
+from clockmesh.runner.annotations import Annotations
 from clockmesh.runner.around import JobState, Surroundings
+from clockmesh.runner.command_files import Summaries
 from clockmesh.runner.contexts import job_contexts, job_status
 from clockmesh.runner.environment import machine, make_places, write_event
 from clockmesh.runner.errors import RunnerError
@@ -45,6 +47,8 @@ def lead(spec: JobSpec, folder: Path, mark: str) -> None:
     processes = Processes()
     log = JobLog(folder / "log", masks=Masks(spec.given.secrets.values()))
     log.line(SET_UP, f"{spec.key}: attempt {spec.attempt} on {spec.peer or 'this peer'}, run {spec.run[:12]}")
+    if spec.sandbox:
+        log.line(SET_UP, spec.sandbox)
     try:
         work = _resolve if spec.key == RESOLVE else _run
         result = work(spec, folder, mark, processes, log)
@@ -54,7 +58,7 @@ def lead(spec: JobSpec, folder: Path, mark: str) -> None:
         log.line(SET_UP, f"Error: {told}")
         result = failure(told)
     except Exception as error:  # a fault of ours ends this job with a word, and no other
-        traceback.print_exc()
+        print(log.masks.hide(traceback.format_exc()), file=sys.stderr)
         log.line(SET_UP, f"Error: the runner itself failed: {error!r}")
         result = failure(f"the runner itself failed: {error!r}")
     result = replace(result, error=log.masks.hide(result.error))
@@ -81,7 +85,7 @@ def _encoded(result: Result) -> bytes:
 
 
 def _resolve(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: JobLog) -> Result:
-    places = make_places(folder)
+    places = make_places(spec, folder)
     began = _wall_ms()
     processes.limit(spec.job.timeout_s)
     result = resolve(spec, folder, places, mark, processes, log)
@@ -91,7 +95,7 @@ def _resolve(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: 
 def _run(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: JobLog) -> Result:
     workflow = read_workflow(Path(spec.workflow).read_bytes(), spec.plan.path)
     job = workflow.job(spec.job.job_id)
-    places = make_places(folder)
+    places = make_places(spec, folder)
     contexts = job_contexts(workflow, spec, machine(spec, places))
     scope = Scope(workflow.file, contexts, hash_files_in(places.workspace))
     status = job_status(workflow, job, spec.needs, cancelled=spec.cancelled or processes.cancelled)
@@ -104,10 +108,12 @@ def _run(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: JobL
     around = Surroundings(
         spec=spec, mark=mark, file=workflow.file, contexts=contexts, defaults=(job.defaults, workflow.defaults),
         places=places, processes=processes, log=log, hash_files=hash_files_in(places.workspace),
-        summary=folder / "summary" if spec.commands else None,
+        annotations=Annotations(), summaries=Summaries(folder / "summary"),
     )  # fmt: skip
     run_steps(around, job.steps, state)
     run_posts(around, state)
+    if told := around.annotations.packed(log.masks):
+        write_whole(folder / "annotations", told, durable=False)
     contexts["env"] = CaseSensitive(state.env)
     contexts["job"] = {"status": str(_concluded(spec, processes, state).conclusion)}
     result = _with_outputs(_concluded(spec, processes, state), job, scope, log)

@@ -36,7 +36,8 @@ class JobLog:
             return
         now = time.time_ns() // 1_000_000
         step = self.masks.hide(step)
-        data = b"".join(_record(now, step, self._shown(line)) for line in lines)
+        clear = not self.masks.holds("\n".join(lines)) and not any(line.endswith(_CUT) for line in lines)
+        data = b"".join(_record(now, step, line if clear else self._shown(line)) for line in lines)
         if len(data) > self._room:
             self._cut = True
             data = _fitting(data, self._room) + _record(now, step, "[the log is full: what follows is not kept]")
