@@ -7,7 +7,8 @@ The store belongs to one identity and at most one mesh, and says so when it is a
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -134,6 +135,40 @@ class Store:
         else:
             self._connection.execute("INSERT INTO meta (key, value) VALUES (?, ?) "
                                      "ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value))
+
+    # ---- a file that several processes write, one at a time (the embedded coordinator's) ----
+
+    def version(self) -> int:
+        """Another number than before once another connection has committed to this file."""
+        number = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        assert isinstance(number, int)
+        return number
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """All that is read within is of one moment."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.execute("COMMIT")
+
+    def nodes_after(self, count: int) -> list[bytes]:
+        """The nodes beyond the first `count`: what others wrote since there were so many."""
+        rows = self._connection.execute("SELECT data FROM node WHERE id > ? ORDER BY id", (count,))
+        return [data for (data,) in rows]
+
+    def reread(self, keys: Iterable[str] | None = None) -> None:
+        """Take these facts (None: all) from the file as others left them."""
+        if keys is None:
+            self._meta = dict(self._connection.execute("SELECT key, value FROM meta"))
+            return
+        for key in keys:
+            row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+            if row is None:
+                self._meta.pop(key, None)
+            else:
+                self._meta[key] = row[0]
 
     def next_incarnation(self) -> int:
         """Count this start of the daemon, durably; from 1."""

@@ -25,7 +25,8 @@ def test_without_a_file_nothing_is_set(tmp_path: Path) -> None:
 def test_every_key_is_read(tmp_path: Path) -> None:
     text = "name: nuc\nslots: 3\nlabels: [GPU, tool:ffmpeg]\nlisten: 127.0.0.1:4001\nlimits:\n"
     text += "  reserve: 8MiB\n"
-    assert config(tmp_path, text) == Config("nuc", 3, ("gpu", "tool:ffmpeg"), Listen("127.0.0.1", 4001), reserve=8 * MIB)
+    listen = Listen("127.0.0.1", 4001)
+    assert config(tmp_path, text) == Config("nuc", 3, ("gpu", "tool:ffmpeg"), listen, reserve=8 * MIB)
 
 
 @pytest.mark.parametrize(("text", "line", "words"), [
