@@ -158,6 +158,13 @@ class JobEnded:
     report: Report = NO_REPORT
 
 
+@dataclass(frozen=True, slots=True)
+class RoomTold:
+    """Whether this machine has room for more jobs; without it this peer claims none. At first it has."""
+
+    enough: bool
+
+
 Input = (
     NodeAdded
     | Started
@@ -172,4 +179,5 @@ Input = (
     | DescribeWanted
     | AdmitWanted
     | JobEnded
+    | RoomTold
 )

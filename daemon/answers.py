@@ -35,7 +35,9 @@ async def status(call: Call) -> Answer:
         counts = _counts(call.service)
     here = {"id": peer_text(call.service.me), "home": str(call.service.home.path), "addresses": list(told.addresses),
             "sandbox": told.sandbox, "refused": told.refused}
-    return {**known, **here, **counts}
+    reserve = call.service.reserve
+    disk = {"left": reserve.left, "reserve": reserve.size, "low": reserve.look()}
+    return {**known, **here, **counts, "disk": disk}
 
 
 def _counts(service: Service) -> dict[str, object]:
@@ -107,7 +109,10 @@ async def show(call: Call) -> Answer:
 
 async def why(call: Call) -> Answer:
     service, run = call.service, call.run
-    return {"v": 1, "run": run.hex(), "why": list(explain(service.machine, run, service.now()))}
+    told = list(explain(service.machine, run, service.now()))
+    if service.reserve.low and not over(service.machine.runs[run]):
+        told.append(f"the disk of {service.home.path} is low, so this peer claims no jobs: make room there")
+    return {"v": 1, "run": run.hex(), "why": told}
 
 
 async def rerun(call: Call) -> Answer:

@@ -25,6 +25,8 @@ CATALOGUE: Mapping[str, str] = {
     "daemon_started": "the daemon is ready",
     "daemon_stopped": "the daemon ended as it was asked to",
     "daemon_warned": "something its owner should know",
+    "disk_filled": "the home's disk is low: no new work is taken on, votes and results go on",
+    "disk_recovered": "the home's disk has room again, and the reserve is whole",
     "fork_found": "one author signed two nodes with one number: its key is stolen or its home was copied",
     "handler_failed": "a defect showed itself while a peer's message was handled",
     "handshake_failed": "someone connected and could not prove an identity",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from clockmesh.runner.environment import machine, make_places, write_event
 from clockmesh.runner.errors import RunnerError
 from clockmesh.runner.evaluation import Scope
 from clockmesh.runner.expressions import CaseSensitive
-from clockmesh.runner.files import write_whole
+from clockmesh.runner.files import RoomForFile, write_whole
 from clockmesh.runner.hashfiles import hash_files_in
 from clockmesh.runner.logfile import JobLog
 from clockmesh.runner.masks import Masks
@@ -39,11 +40,14 @@ from clockmesh.runner.step import run_posts, run_steps
 
 SET_UP = "Set up job"
 """Step name of what the log says before and between the steps."""
+_RESULT_ROOM = 64 * 1024
+"""Bytes: what a job may say of its end, its outputs and error included. (A resolved plan may be larger.)"""
 
 
 def lead(spec: JobSpec, folder: Path, mark: str) -> None:
     """Run the job in this process, which was forked for it, and leave `result` in `folder`. Nothing is raised but
     OSError when even that cannot be written."""
+    room = RoomForFile(folder / "result", _RESULT_ROOM)
     processes = Processes()
     log = JobLog(folder / "log", masks=Masks(spec.given.secrets.values()))
     log.line(SET_UP, f"{spec.key}: attempt {spec.attempt} on {spec.peer or 'this peer'}, run {spec.run[:12]}")
@@ -62,8 +66,8 @@ def lead(spec: JobSpec, folder: Path, mark: str) -> None:
         log.line(SET_UP, f"Error: the runner itself failed: {error!r}")
         result = failure(f"the runner itself failed: {error!r}")
     result = replace(result, error=log.masks.hide(result.error))
-    write_whole(folder / "result", _encoded(result))
     log.close()
+    room.write(_encoded(result))
     sys.stderr.flush()
 
 
@@ -113,7 +117,8 @@ def _run(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: JobL
     run_steps(around, job.steps, state)
     run_posts(around, state)
     if told := around.annotations.packed(log.masks):
-        write_whole(folder / "annotations", told, durable=False)
+        with suppress(OSError):  # a full disk costs them, not the job
+            write_whole(folder / "annotations", told, durable=False)
     contexts["env"] = CaseSensitive(state.env)
     contexts["job"] = {"status": str(_concluded(spec, processes, state).conclusion)}
     result = _with_outputs(_concluded(spec, processes, state), job, scope, log)
