@@ -225,7 +225,6 @@ class _Here:
             peer=socket.gethostname(),
             submitted_ms=self._began_ms,
             given=self._order.given,
-            commands=True,
         )
 
     def _reported(self, report: host_messages.Report) -> None:

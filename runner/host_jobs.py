@@ -26,14 +26,12 @@ from clockmesh.runner.faults import Faults, Point
 from clockmesh.runner.files import read_beneath, remove_tree, write_whole
 from clockmesh.runner.host_messages import Ended, KnownJob, Report, Started
 from clockmesh.runner.keeper import KILL, STOP, run_keeper
+from clockmesh.runner.leader_record import RECORD, end_recorded, prepare_record, record_leader
 from clockmesh.runner.proctree import (
     all_processes,
-    boot_id,
     descendants,
     end,
-    end_session,
     end_tree,
-    look_up,
     marked,
     set_title,
 )
@@ -185,7 +183,7 @@ class Jobs:
             kind, _, number = word.partition(" ")
             if kind == "pid":
                 job.leader = int(number)
-                _record(job)
+                record_leader(job.folder, job.leader)
                 self._report(Started(ref, job.leader))
             else:
                 self._end(ref, job, _why(kind, number))
@@ -210,7 +208,7 @@ class Jobs:
             passed = end(marked(mark))
         for folder in sorted(self._home.glob("jobs/*/*/")):
             if os.listdir(folder) != ["log"]:  # all that is left of most, which are forgotten
-                count += _end_recorded(folder)
+                count += end_recorded(folder)
                 self._take_over_result(folder)
         return count
 
@@ -219,6 +217,7 @@ class Jobs:
         folder.mkdir(parents=True, exist_ok=True)
         self._clear(folder)
         write_whole(folder / "spec", msgpack.packb(spec_to_map(spec)), durable=False)
+        prepare_record(folder)
         mark = f"{self._mark}{folder.parent.name}/{folder.name}"
         user = self._free_user()
         box = self._box(spec, folder, mark, user)
@@ -266,7 +265,7 @@ class Jobs:
         del self._running[ref]
         job.control.close()
         _remove_links(job.folder)
-        (job.folder / "pid").unlink(missing_ok=True)
+        (job.folder / RECORD).unlink(missing_ok=True)
         result = None if job.killed not in ("", DEADLINE) else _read_result(job.folder)
         if result is None:
             (job.folder / "result").unlink(missing_ok=True)
@@ -282,7 +281,7 @@ class Jobs:
     def _clear(self, folder: Path) -> None:
         """Remove everything of an attempt but its log. A tree that its keeper does not remove may be large: a process
         of its own does that, so that no deadline waits for it."""
-        for name in ("spec", "result", "workflow", "pid"):
+        for name in ("spec", "result", "result-room", "workflow", "annotations", "summary", RECORD):
             with suppress(OSError):
                 (folder / name).unlink(missing_ok=True)
         if folder in self._keepers.values():
@@ -363,27 +362,6 @@ def _fork_sweeper(tree: Path) -> int:
         finally:
             os._exit(0)
     return sweeper
-
-
-def _record(job: _Running) -> None:
-    """Leave word of the leader for a later host, should this one be killed together with keeper and warden."""
-    leader = look_up(job.leader)
-    if leader is not None:
-        data = msgpack.packb([boot_id(), leader.pid, leader.started])
-        (job.folder / "pid").write_bytes(data)
-
-
-def _end_recorded(folder: Path) -> int:
-    try:
-        boot, leader, started = msgpack.unpackb((folder / "pid").read_bytes())
-    except (OSError, ValueError, TypeError):
-        return 0
-    count = 0
-    while boot == boot_id() and (passed := end_session(leader, started)):
-        count += passed
-        time.sleep(0.005)
-    (folder / "pid").unlink(missing_ok=True)
-    return count
 
 
 def _read_result(folder: Path) -> bytes | None:
