@@ -141,7 +141,8 @@ async def _stop_on_signal(signals: trio.abc.ReceiveChannel[int], scope: trio.Can
 
 def _say_ready(service: Service, notifier: Notifier) -> None:
     status = service.status()
-    log.warning("daemon_warned", text=_UNSANDBOXED)
+    if status.sandbox == "none":
+        log.warning("daemon_warned", text=_UNSANDBOXED)
     log.info("daemon_started", peer=status.peer, mesh=status.mesh.hex() if status.mesh else None,
              listen=str(service.listen), socket=str(service.home.control_socket), pid=os.getpid())
     if status.mesh is None:

@@ -231,7 +231,6 @@ class _Here:
             peer=socket.gethostname(),
             submitted_ms=self._began_ms,
             given=self._order.given,
-            commands=True,
         )
 
     def _ended_before(self, job: JobRef) -> dict[str, NeedResult]:

@@ -24,7 +24,7 @@ from clockmesh.daemon.store import Store
 from clockmesh.daemon.writing import build_nodes
 from clockmesh.protocol.clock import Clock
 from clockmesh.protocol.events import Event
-from clockmesh.protocol.ids import PeerId
+from clockmesh.protocol.ids import PeerId, RunId
 from clockmesh.protocol.keys import SigningKey
 from clockmesh.protocol.node import Node
 from clockmesh.runner.faults import Faults, Point
@@ -123,6 +123,14 @@ class Loop:
         if batch is not None:
             self._hurried.set()
             await batch.durable.wait()
+
+    async def settled(self, run: RunId) -> None:
+        """Return when all that this peer had decided of `run` is durable: what is shown of it then stands."""
+        for batch in (self._pending, self._writing):
+            if batch is not None and any(getattr(event, "run", None) == run for event in batch.events):
+                self._hurried.set()
+                await batch.durable.wait()
+                return
 
     def entered(self, node: Node) -> None:
         """A foreign node has just entered the clock."""

@@ -16,6 +16,7 @@ from clockmesh.coordinator.schedule_view import ScheduleView
 from clockmesh.coordinator.view import JobView, RunView, run_view
 from clockmesh.protocol.ids import MeshId, NodeHash, PeerId, RunId
 from clockmesh.protocol.plan import Remote
+from clockmesh.protocol.reports import Annotation
 
 Name = Callable[[PeerId], str]
 Json = dict[str, object]
@@ -70,6 +71,21 @@ def job_json(job: JobView, name: Name) -> Json:
         "started_at": iso(job.started_ms),
         "finished_at": iso(job.finished_ms),
         "duplicates": job.duplicates,
+        "annotations": [_annotation_json(told) for told in job.report.annotations],
+        "more_annotations": job.report.more,
+        "summary_bytes": job.report.summary_size,
+    }
+
+
+def _annotation_json(told: Annotation) -> Json:
+    return {
+        "level": told.level.value,
+        "message": told.message,
+        "step": told.step,
+        "title": told.title,
+        "file": told.file,
+        "line": told.line or None,
+        "column": told.column or None,
     }
 
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgpack
@@ -19,25 +21,27 @@ import msgpack
 from clockmesh.protocol.codec import decode_result
 from clockmesh.protocol.errors import ProtocolError
 from clockmesh.protocol.ids import AttemptRef
+from clockmesh.runner.box import Box, job_user
 from clockmesh.runner.faults import Faults, Point
-from clockmesh.runner.files import remove_tree, write_whole
+from clockmesh.runner.files import read_beneath, remove_tree, write_whole
 from clockmesh.runner.host_messages import Ended, KnownJob, Report, Started
 from clockmesh.runner.keeper import KILL, STOP, run_keeper
+from clockmesh.runner.leader_record import RECORD, end_recorded, prepare_record, record_leader
 from clockmesh.runner.proctree import (
     all_processes,
-    boot_id,
     descendants,
     end,
-    end_session,
     end_tree,
-    look_up,
     marked,
     set_title,
 )
+from clockmesh.runner.sandbox import NETWORK_OFF, NO_SANDBOX, USERS, Sandbox, described
 from clockmesh.runner.spec import JobSpec, job_dir, spec_from_map, spec_to_map
 
 DEADLINE = "deadline"
 """Why an attempt has no result when its D had passed."""
+_LARGEST_RESULT = 32 * 1024 * 1024
+"""Of a result file; what a frame to the daemon may hold."""
 
 Lead = Callable[[JobSpec, Path, str], None]
 """Runs the job of a spec in a directory with this mark: in the process it is called in, to the end."""
@@ -56,6 +60,8 @@ class _Running:
     mark: str
     keeper: int
     control: socket.socket
+    user: int
+    """Its uid."""
     said: bytes = b""
     leader: int = 0
     killed: str = ""
@@ -72,6 +78,8 @@ class Jobs:
         faults: Faults | None = None,
     ) -> None:
         """`children`: processes that the host has forked by now and that are no job's."""
+        self.sandbox: Sandbox = NO_SANDBOX
+        """Of the jobs that are started from now on."""
         self._children = children
         self._home = home
         self._mark = mark
@@ -175,7 +183,7 @@ class Jobs:
             kind, _, number = word.partition(" ")
             if kind == "pid":
                 job.leader = int(number)
-                _record(job)
+                record_leader(job.folder, job.leader)
                 self._report(Started(ref, job.leader))
             else:
                 self._end(ref, job, _why(kind, number))
@@ -200,7 +208,7 @@ class Jobs:
             passed = end(marked(mark))
         for folder in sorted(self._home.glob("jobs/*/*/")):
             if os.listdir(folder) != ["log"]:  # all that is left of most, which are forgotten
-                count += _end_recorded(folder)
+                count += end_recorded(folder)
                 self._take_over_result(folder)
         return count
 
@@ -209,7 +217,10 @@ class Jobs:
         folder.mkdir(parents=True, exist_ok=True)
         self._clear(folder)
         write_whole(folder / "spec", msgpack.packb(spec_to_map(spec)), durable=False)
+        prepare_record(folder)
         mark = f"{self._mark}{folder.parent.name}/{folder.name}"
+        user = self._free_user()
+        box = self._box(spec, folder, mark, user)
         ours, theirs = socket.socketpair()
         ours.setblocking(False)  # a keeper that is stuck must not hold up the other jobs
         keeper = os.fork()
@@ -217,13 +228,27 @@ class Jobs:
             try:
                 _keep_only(theirs)
                 title = f"{spec.key} of {spec.run[:12]}, attempt {spec.attempt}"
-                run_keeper(theirs, title, lambda: self._lead(spec, folder, mark), folder / "work")
+                run_keeper(theirs, title, lambda: self._lead(*_inside(spec, folder, box), mark), folder / "work", box)
             finally:
                 os._exit(70)
         self._children.add(keeper)
         self._keepers[keeper] = folder
         theirs.close()
-        return _Running(spec, folder, deadline, mark, keeper, ours)
+        return _Running(spec, folder, deadline, mark, keeper, ours, user)
+
+    def _box(self, spec: JobSpec, folder: Path, mark: str, user: int) -> Box | None:
+        if not self.sandbox.on:
+            return None
+        files = (spec.workflow, spec.snapshot)
+        return Box(self.sandbox, folder, mark, user, hidden=self._home, network=_has_network(spec), files=files)
+
+    def _free_user(self) -> int:
+        """Whose the next job is: nobody's who has one here. Jobs that share folders share a user."""
+        if any(extra.writable for extra in self.sandbox.extras):
+            return job_user(0)
+        taken = {job.user for job in self._running.values()}
+        first = zlib.crc32(self._mark.encode())  # other homes on this machine begin elsewhere
+        return next((user for number in range(USERS) if (user := job_user(first + number)) not in taken), job_user(0))
 
     def _end_orphans(self, ref: AttemptRef, job: _Running) -> None:
         """The host is a subreaper too: what a dead keeper had adopted is now the host's own child, unlike those that it
@@ -239,7 +264,8 @@ class Jobs:
         """Nothing of it is left. A result that it finished before D counts, unless it was to be killed anyhow."""
         del self._running[ref]
         job.control.close()
-        (job.folder / "pid").unlink(missing_ok=True)
+        _remove_links(job.folder)
+        (job.folder / RECORD).unlink(missing_ok=True)
         result = None if job.killed not in ("", DEADLINE) else _read_result(job.folder)
         if result is None:
             (job.folder / "result").unlink(missing_ok=True)
@@ -255,7 +281,7 @@ class Jobs:
     def _clear(self, folder: Path) -> None:
         """Remove everything of an attempt but its log. A tree that its keeper does not remove may be large: a process
         of its own does that, so that no deadline waits for it."""
-        for name in ("spec", "result", "workflow", "pid"):
+        for name in ("spec", "result", "result-room", "workflow", "annotations", "summary", RECORD):
             with suppress(OSError):
                 (folder / name).unlink(missing_ok=True)
         if folder in self._keepers.values():
@@ -281,9 +307,33 @@ class Jobs:
 
 def _why(kind: str, number: str) -> str:
     """Of an attempt whose process ended and left no result."""
+    if kind == "unboxed":
+        return f"no sandbox could be made for it: {number}"
     if kind == "signal":
         return f"the job's process was ended by signal {number}"
     return f"the job's process ended without a result (exit status {number})"
+
+
+def _has_network(spec: JobSpec) -> bool:
+    return NETWORK_OFF not in spec.job.labels
+
+
+def _inside(spec: JobSpec, folder: Path, box: Box | None) -> tuple[JobSpec, Path]:
+    """As the leader, which is in its sandbox, sees them."""
+    if box is None:
+        return spec, folder
+    told = replace(spec, workflow=box.carried(spec.workflow), snapshot=box.carried(spec.snapshot), work=box.work,
+                   sandbox=described(_has_network(spec)))  # fmt: skip
+    return told, Path(box.carried(str(folder)))
+
+
+def _remove_links(folder: Path) -> None:
+    """What a leader wrote is read by the host and the daemon, which must not be led elsewhere."""
+    for name in ("log", "result", "workflow", "summary"):
+        path = folder / name
+        with suppress(FileNotFoundError):
+            if not stat.S_ISREG(path.lstat().st_mode):
+                path.unlink()
 
 
 def _tell(job: _Running, word: bytes) -> None:
@@ -314,30 +364,9 @@ def _fork_sweeper(tree: Path) -> int:
     return sweeper
 
 
-def _record(job: _Running) -> None:
-    """Leave word of the leader for a later host, should this one be killed together with keeper and warden."""
-    leader = look_up(job.leader)
-    if leader is not None:
-        data = msgpack.packb([boot_id(), leader.pid, leader.started])
-        (job.folder / "pid").write_bytes(data)
-
-
-def _end_recorded(folder: Path) -> int:
-    try:
-        boot, leader, started = msgpack.unpackb((folder / "pid").read_bytes())
-    except (OSError, ValueError, TypeError):
-        return 0
-    count = 0
-    while boot == boot_id() and (passed := end_session(leader, started)):
-        count += passed
-        time.sleep(0.005)
-    (folder / "pid").unlink(missing_ok=True)
-    return count
-
-
 def _read_result(folder: Path) -> bytes | None:
     try:
-        data = (folder / "result").read_bytes()
+        data = read_beneath(folder, "result", _LARGEST_RESULT)
         decode_result(data)
     except FileNotFoundError:
         return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,13 +19,15 @@ from clockmesh.protocol.errors import LocalError
 from clockmesh.protocol.ids import EXPAND, RESOLVE
 from clockmesh.protocol.limits import MAX_ERROR, MAX_OUTPUT_BYTES
 from clockmesh.protocol.result import Conclusion, Result
+from clockmesh.runner.annotations import Annotations
 from clockmesh.runner.around import JobState, Surroundings
 from clockmesh.runner.bundle import read_workflow
+from clockmesh.runner.command_files import Summaries
 from clockmesh.runner.environment import machine, make_places, write_event
 from clockmesh.runner.errors import RunnerError
 from clockmesh.runner.evaluation import Scope
 from clockmesh.runner.expressions import CaseSensitive
-from clockmesh.runner.files import write_whole
+from clockmesh.runner.files import RoomForFile, write_whole
 from clockmesh.runner.hashfiles import hash_files_in
 from clockmesh.runner.legs import expanded
 from clockmesh.runner.levels import Level, find, job_contexts, top_level, wanted
@@ -38,14 +41,19 @@ from clockmesh.runner.step import run_posts, run_steps
 
 SET_UP = "Set up job"
 """Step name of what the log says before and between the steps."""
+_RESULT_ROOM = 64 * 1024
+"""Bytes: what a job may say of its end, its outputs and error included. (A resolved plan may be larger.)"""
 
 
 def lead(spec: JobSpec, folder: Path, mark: str) -> None:
     """Run the job in this process, which was forked for it, and leave `result` in `folder`. Nothing is raised but
     OSError when even that cannot be written."""
+    room = RoomForFile(folder / "result", _RESULT_ROOM)
     processes = Processes()
     log = JobLog(folder / "log", masks=Masks(spec.given.secrets.values()))
     log.line(SET_UP, f"{spec.key}: attempt {spec.attempt} on {spec.peer or 'this peer'}, run {spec.run[:12]}")
+    if spec.sandbox:
+        log.line(SET_UP, spec.sandbox)
     try:
         work = _resolve if spec.key == RESOLVE else _expand if spec.key.startswith(EXPAND) else _run
         result = work(spec, folder, mark, processes, log)
@@ -55,12 +63,12 @@ def lead(spec: JobSpec, folder: Path, mark: str) -> None:
         log.line(SET_UP, f"Error: {told}")
         result = failure(told)
     except Exception as error:  # a fault of ours ends this job with a word, and no other
-        traceback.print_exc()
+        print(log.masks.hide(traceback.format_exc()), file=sys.stderr)
         log.line(SET_UP, f"Error: the runner itself failed: {error!r}")
         result = failure(f"the runner itself failed: {error!r}")
     result = replace(result, error=log.masks.hide(result.error))
-    write_whole(folder / "result", _encoded(result))
     log.close()
+    room.write(_encoded(result))
     sys.stderr.flush()
 
 
@@ -82,7 +90,7 @@ def _encoded(result: Result) -> bytes:
 
 
 def _resolve(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: JobLog) -> Result:
-    places = make_places(folder)
+    places = make_places(spec, folder)
     began = _wall_ms()
     processes.limit(spec.job.timeout_s)
     result = resolve(spec, folder, places, mark, processes, log)
@@ -112,7 +120,7 @@ def _run(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: JobL
     cancelled = spec.cancelled or processes.cancelled
     if not wanted(level, job, spec.needs, cancelled=cancelled):
         return Result(Conclusion.CANCELLED if cancelled else Conclusion.SKIPPED)
-    places = make_places(folder)
+    places = make_places(spec, folder)
     contexts = job_contexts(level, job, spec, machine(spec, places))
     scope = Scope(workflow.file, contexts, hash_files_in(places.workspace))
     began = _wall_ms()
@@ -122,10 +130,13 @@ def _run(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: JobL
     around = Surroundings(
         spec=spec, mark=mark, file=workflow.file, contexts=contexts, defaults=(job.defaults, workflow.defaults),
         places=places, processes=processes, log=log, hash_files=hash_files_in(places.workspace),
-        summary=folder / "summary" if spec.commands else None,
+        annotations=Annotations(), summaries=Summaries(folder / "summary"),
     )  # fmt: skip
     run_steps(around, job.steps, state)
     run_posts(around, state)
+    if told := around.annotations.packed(log.masks):
+        with suppress(OSError):  # a full disk costs them, not the job
+            write_whole(folder / "annotations", told, durable=False)
     contexts["env"] = CaseSensitive(state.env)
     contexts["job"] = {"status": str(_concluded(spec, processes, state).conclusion)}
     result = _with_outputs(_concluded(spec, processes, state), job, scope, log)

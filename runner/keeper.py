@@ -19,8 +19,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
+from clockmesh.runner.box import Box, BoxError
 from clockmesh.runner.files import remove_tree
-from clockmesh.runner.proctree import become_subreaper, die_with, end, end_tree, look_up, marked, set_title
+from clockmesh.runner.proctree import become_subreaper, die_with, end, end_tree, marked, set_title
 
 STOP = b"S"
 """Host to keeper: cancel the job politely."""
@@ -42,10 +43,13 @@ _WARDEN_PASSES = 60
 """Passes of a warden, `_PASS_S` apart: it outlasts a fork that was under way when the host died."""
 
 
-def run_keeper(control: socket.socket, title: str, job: Callable[[], None], work: Path) -> NoReturn:
+def run_keeper(
+    control: socket.socket, title: str, job: Callable[[], None], work: Path, box: Box | None = None
+) -> NoReturn:
     """The life of a keeper, in a freshly forked process that has closed everything else of the host. Says on
-    `control`: `pid N` when the job runs, and last `exit N` or `signal N` when nothing of it is left. After that it
-    removes the folder `work`, which may take its time.
+    `control`: `pid N` when the job runs, and last `exit N` or `signal N` when nothing of it is left; or `unboxed WHY`
+    when there could be no sandbox and nothing was started. After that it removes the folder `work`, which may take its
+    time.
 
     `job` is called in the leader with SIGTERM blocked: a cancel that comes early waits until it is ready for one."""
     os.setsid()
@@ -58,11 +62,17 @@ def run_keeper(control: socket.socket, title: str, job: Callable[[], None], work
     waker.setblocking(False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
-    leader = _fork_leader((control, wake, waker), title, job)
-    control.sendall(f"pid {leader}\n".encode())
-    status = _attend(control, wake, leader)
+    try:
+        leader = _fork_leader((control, wake, waker), title, job, box)
+    except BoxError as error:
+        word = f"unboxed {error}"
+    else:
+        control.sendall(f"pid {leader}\n".encode())
+        status = _attend(control, wake, leader, box)
+        word = f"signal {-status}" if status < 0 else f"exit {status}"
+    if box is not None:
+        box.end()
     _end_all()
-    word = f"signal {-status}" if status < 0 else f"exit {status}"
     with suppress(OSError):  # a dead host is told nothing
         control.sendall(word.encode() + b"\n")
     remove_tree(work)
@@ -86,34 +96,41 @@ def run_warden(host_lives: int, mark: str, folder: Path | None = None) -> NoRetu
     os._exit(0)
 
 
-def _fork_leader(not_for_it: tuple[socket.socket, ...], title: str, job: Callable[[], None]) -> int:
+def _fork_leader(
+    not_for_it: tuple[socket.socket, ...], title: str, job: Callable[[], None], box: Box | None
+) -> int:
+    """The pid of the leader, a child of this process; BoxError when it cannot be in its sandbox."""
     keeper = os.getpid()
+    if box is not None:
+        box.open()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     leader = os.fork()
     if leader:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-        return leader
+        return leader if box is None else box.adopt(leader)
     status = 1
     try:
         die_with(keeper)
-        os.setsid()
         os.nice(_NICE)
         os.umask(_UMASK)
         with suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
-        set_title(f"job: {title}")
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGQUIT):
             signal.signal(number, signal.SIG_DFL)  # what a step inherits: nothing ignored
         for end_ in not_for_it:
             end_.close()
+        if box is not None:
+            box.enter()  # and what goes on here is a child, which dies with the sandbox
+        os.setsid()
+        set_title(f"job: {title}")
         job()
         status = 0
     finally:
         os._exit(status)  # whatever happened: never return into the host's code in this process
 
 
-def _attend(control: socket.socket, wake: socket.socket, leader: int) -> int:
+def _attend(control: socket.socket, wake: socket.socket, leader: int, box: Box | None) -> int:
     """Until the leader has ended: its exit code, or minus the signal that ended it."""
     poll = select.poll()
     poll.register(control, select.POLLIN)
@@ -127,10 +144,12 @@ def _attend(control: socket.socket, wake: socket.socket, leader: int) -> int:
             wake.recv(4096)
         if control.fileno() in ready:
             words = _hear(control)
-            if STOP in words and look_up(leader) is not None:
+            if STOP in words:  # not reaped yet, so the number is still its own
                 os.kill(leader, signal.SIGTERM)
                 os.kill(leader, signal.SIGCONT)  # one that a step has stopped would not hear of it
             if KILL in words or not words:
+                if box is not None:
+                    box.end()
                 end_tree(os.getpid())
                 poll.unregister(control)
 
