@@ -10,6 +10,7 @@ from clockmesh.protocol.events import Description
 from clockmesh.protocol.ids import AttemptRef, PeerId, RunId, ScheduleId
 from clockmesh.protocol.node import Node
 from clockmesh.protocol.plan import Guard, Plan
+from clockmesh.protocol.reports import NO_REPORT, Report
 from clockmesh.protocol.result import Result
 from clockmesh.protocol.schedules import CatchUp, CronLine, Overlap
 
@@ -154,6 +155,14 @@ class JobEnded:
 
     ref: AttemptRef
     result: Result | None
+    report: Report = NO_REPORT
+
+
+@dataclass(frozen=True, slots=True)
+class RoomTold:
+    """Whether this machine has room for more jobs; without it this peer claims none. At first it has."""
+
+    enough: bool
 
 
 Input = (
@@ -170,4 +179,5 @@ Input = (
     | DescribeWanted
     | AdmitWanted
     | JobEnded
+    | RoomTold
 )

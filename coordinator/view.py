@@ -15,6 +15,7 @@ from clockmesh.coordinator.jobs import Final, JobState
 from clockmesh.coordinator.runs import RunState
 from clockmesh.protocol.ids import BlobHash, JobKey, JobRef, PeerId, RunId
 from clockmesh.protocol.plan import Guard, Plan
+from clockmesh.protocol.reports import NO_REPORT, Report
 from clockmesh.protocol.result import Conclusion
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class JobView:
     finished_ms: int = 0
     duplicates: int = 0
     """Other finals under a lease: the job ran to its end this many times more."""
+    report: Report = NO_REPORT
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,7 @@ def _final_view(job: JobState, final: Final) -> JobView:
         started_ms=result.started_ms,
         finished_ms=result.finished_ms,
         duplicates=len(job.duplicates),
+        report=NO_REPORT if peer is None else job.reports.get((attempt, peer), NO_REPORT),
     )
 
 

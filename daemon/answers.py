@@ -18,7 +18,7 @@ from clockmesh.daemon.answers_schedules import SCHEDULE_ANSWERS
 from clockmesh.daemon.call import Call
 from clockmesh.daemon.control_http import Answer, Lines, Send
 from clockmesh.daemon.exits import Exit, Trouble
-from clockmesh.daemon.following import follow, log_lines
+from clockmesh.daemon.following import follow, log_lines, summary_lines
 from clockmesh.daemon.service import Service
 from clockmesh.protocol.ids import JobKey, RunId, peer_text
 
@@ -35,7 +35,9 @@ async def status(call: Call) -> Answer:
         counts = _counts(call.service)
     here = {"id": peer_text(call.service.me), "home": str(call.service.home.path), "addresses": list(told.addresses),
             "sandbox": told.sandbox, "refused": told.refused}
-    return {**known, **here, **counts}
+    reserve = call.service.reserve
+    disk = {"left": reserve.left, "reserve": reserve.size, "low": reserve.look()}
+    return {**known, **here, **counts, "disk": disk}
 
 
 def _counts(service: Service) -> dict[str, object]:
@@ -107,7 +109,10 @@ async def show(call: Call) -> Answer:
 
 async def why(call: Call) -> Answer:
     service, run = call.service, call.run
-    return {"v": 1, "run": run.hex(), "why": list(explain(service.machine, run, service.now()))}
+    told = list(explain(service.machine, run, service.now()))
+    if service.reserve.low and not over(service.machine.runs[run]):
+        told.append(f"the disk of {service.home.path} is low, so this peer claims no jobs: make room there")
+    return {"v": 1, "run": run.hex(), "why": told}
 
 
 async def rerun(call: Call) -> Answer:
@@ -150,6 +155,15 @@ async def logs(call: Call) -> Answer:
     return Lines(write)
 
 
+async def summary(call: Call) -> Answer:
+    service, run = call.service, call.run
+
+    async def write(send: Send) -> None:
+        await summary_lines(service, run, send)
+
+    return Lines(write)
+
+
 async def events(call: Call) -> Answer:
     service, run, with_logs = call.service, call.run, call.flag("logs")
 
@@ -174,6 +188,7 @@ ANSWERS: dict[str, Callable[[Call], Awaitable[Answer]]] = {
     "rerun": rerun,
     "wait": wait,
     "logs": logs,
+    "summary": summary,
     "events": events,
     **SCHEDULE_ANSWERS,
 }

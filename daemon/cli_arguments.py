@@ -224,6 +224,11 @@ def _schedule(parser: argparse.ArgumentParser) -> None:
                         help="its name, or the first digits of its id (4 or more)")
 
 
+def _show(parser: argparse.ArgumentParser) -> None:
+    _run(parser)
+    parser.add_argument("--summary", action="store_true", help="print what the jobs wrote to GITHUB_STEP_SUMMARY")
+
+
 def _local(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="the workflow")
     parser.add_argument("--job", metavar="J", help="only this job and what it needs")
@@ -271,7 +276,7 @@ _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "submit": _submit,
     "local": _local,
     "list": _list,
-    "show": _run,
+    "show": _show,
     "logs": _logs,
     "wait": _wait,
     "cancel": _run,

@@ -99,6 +99,10 @@ def status_verb(asked: Asked) -> int:
     say(f"runs   {told['runs']}, {told['unfinished']} of them unfinished")
     say(f"jobs   {_jobs(told)}")
     say(f"home   {told['home']}")
+    disk = told["disk"]
+    if disk["low"]:
+        left, reserve = (f"{disk[key] >> 20} MiB" for key in ("left", "reserve"))
+        say(f"disk   low: {left} left, {reserve} are kept for votes and results; no new work is taken on")
     for address in told["addresses"]:
         say(f"at     {address}")
     return Exit.OK

@@ -6,6 +6,7 @@ and nothing else.
 
 from __future__ import annotations
 
+import codecs
 import json
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -29,6 +30,15 @@ async def log_lines(service: Service, run: RunId, key: JobKey | None, follow: bo
     async with aclosing(service.read_log(run, key, follow=follow)) as lines:
         async for line in lines:
             await send(json_line(surface.log_json(line.key, _record(line.line))))
+
+
+async def summary_lines(service: Service, run: RunId, send: Send) -> None:
+    """The step summaries, each piece one line; the pieces of a job joined are its text."""
+    decoders: dict[JobKey, codecs.IncrementalDecoder] = {}
+    async with aclosing(service.read_summaries(run)) as parts:
+        async for part in parts:
+            decoder = decoders.setdefault(part.key, codecs.getincrementaldecoder("utf-8")("replace"))
+            await send(json_line({"job": part.key, "text": decoder.decode(part.text)}))
 
 
 async def follow(service: Service, run: RunId, logs: bool, send: Send) -> None:

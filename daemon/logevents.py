@@ -25,6 +25,8 @@ CATALOGUE: Mapping[str, str] = {
     "daemon_started": "the daemon is ready",
     "daemon_stopped": "the daemon ended as it was asked to",
     "daemon_warned": "something its owner should know",
+    "disk_filled": "the home's disk is low: no new work is taken on, votes and results go on",
+    "disk_recovered": "the home's disk has room again, and the reserve is whole",
     "fork_found": "one author signed two nodes with one number: its key is stolen or its home was copied",
     "handler_failed": "a defect showed itself while a peer's message was handled",
     "handshake_failed": "someone connected and could not prove an identity",
@@ -47,6 +49,7 @@ CATALOGUE: Mapping[str, str] = {
     "peer_frozen": "a member's connection gave no sign of life and was closed",
     "peer_unreached": "a member could not be dialled",
     "ping_failed": "a member did not answer a ping",
+    "report_cut": "annotations or summary of an attempt could not be kept",
     "request_failed": "a peer's request could not be answered",
     "result_accepted": "this peer accepted a result",
     "result_proposed": "this peer proposed the result of an attempt of its own",
@@ -64,5 +67,6 @@ CATALOGUE: Mapping[str, str] = {
     "stream_lost": "a kept stream to a member ended; it is opened again",
     "sync_failed": "a sync with a peer did not finish",
     "tick_skipped": "this peer let a tick pass: an earlier one has not ended",
+    "tick_stored": "another peer's submission of a tick is on this peer's disk",
     "tick_submitted": "this peer submitted the run of a tick",
 }

@@ -17,7 +17,7 @@ import trio
 
 from clockmesh.coordinator.effects import Answer, Effect, Forget, RunChanged, Start
 from clockmesh.coordinator.errors import CoordinatorError
-from clockmesh.coordinator.inputs import BeaconHeard, CancelWanted, DescribeWanted, Input, Started
+from clockmesh.coordinator.inputs import BeaconHeard, CancelWanted, DescribeWanted, Input, RoomTold, Started
 from clockmesh.coordinator.machine import Machine
 from clockmesh.coordinator.view import run_view
 from clockmesh.daemon.cronlines import CronCalendar
@@ -50,6 +50,8 @@ from clockmesh.runner.spec import job_dir
 log = structlog.get_logger()
 _MEMBERSHIP = (MeshFounded, PeerAdmitted, PeerDescribed)
 _NEAREST_ASKED = 3
+_DISK_SECONDS = 1.0
+"""Between two looks at the disk; the looks of submissions come on top."""
 
 
 def boottime() -> float:
@@ -91,7 +93,7 @@ class Member:
         self._timing = timing
         self._host_unit = host_unit
         self.performer = Performer(setup.home, self.me, self.machine, setup.blobs, self.fetcher, self._take,
-                                   self.sources, timing.now, faults)
+                                   self.sources, setup.reserve, timing.now, faults)
         doing = Doing(self.performer.at_once, self._after, self._stored, network.publish)
         self.loop = Loop(setup.key, self.clock, self.machine, setup.store, doing, now=timing.now,
                          longest_pause=timing.beacon_period, wall=timing.wall, faults=faults)
@@ -101,7 +103,7 @@ class Member:
                                lacking=self.intake.want)
         self.invitations = Invitations(setup.store, self.loop, self.me, mesh)
         self.door = Door(self.loop, mesh, self.invitations, self.answers)
-        self._keeper = Keeper(self.me, lambda: self.machine.members, setup.blobs, self.fetcher)
+        self._keeper = Keeper(self.me, lambda: self.machine.members, setup.blobs, self.fetcher, setup.reserve)
         self._nursery: trio.Nursery | None = None
         self._host: HostLink | None = None
         self._retired: str | None = None
@@ -129,7 +131,7 @@ class Member:
             self.loop.take(Started(incarnation, known))
             self._describe(able=not host.refused)
             for part in (host.run, self.loop.run, self.intake.run, self._keeper.run, self._send_beacons,
-                         self._stop_when_retired):
+                         self._watch_disk, self._stop_when_retired):
                 nursery.start_soon(part)
             task_status.started()
 
@@ -224,6 +226,8 @@ class Member:
         self._keeper.stored(node)
         if node.author == self.me:
             self._journal.wrote(node)
+        else:
+            self._journal.received(node)
         if any(isinstance(event, _MEMBERSHIP) for event in node.events):
             self._tell_network()
 
@@ -243,6 +247,20 @@ class Member:
             beacon = self.machine.make_beacon(self._timing.now(), self.clock.vector_digest(), load)
             self.network.send_beacon(encode_beacon(self._setup.key, self.mesh, beacon))
             await trio.sleep_until(began + self.machine.leases.period)
+
+    async def _watch_disk(self) -> None:
+        """A peer whose disk is low claims no jobs, and says so."""
+        reserve, low = self._setup.reserve, False
+        while True:
+            if reserve.look() is not low:
+                low = not low
+                told = {"home": str(self.home.path), "left": reserve.left, "reserve": reserve.size}
+                if low:
+                    log.warning("disk_filled", **told)
+                else:
+                    log.info("disk_recovered", **told)
+                self.loop.take(RoomTold(not low))
+            await trio.sleep(_DISK_SECONDS)
 
     def _retire(self, reason: str) -> None:
         self.loop.halt()

@@ -72,6 +72,7 @@ VERBS = (
          "why", "clockmesh why 3f9a1c"),
     Verb("version", "", "", "print the version",
          "version", "clockmesh version"),
+    Verb("summary", "GET", "/v1/runs/{run}/summary", "read a run's step summaries"),
     Verb("events", "GET", "/v1/runs/{run}/events", "follow a run's changes and log lines until its end"),
     Verb("put_blob", "PUT", "/v1/blobs", "store content under its hash"),
 )

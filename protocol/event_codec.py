@@ -33,6 +33,8 @@ from clockmesh.protocol.events import (
 from clockmesh.protocol.ids import JobKey, PeerId, ResultHash, RunId
 from clockmesh.protocol.plan import Guard
 from clockmesh.protocol.plan_codec import read_plan, read_result, write_plan, write_result
+from clockmesh.protocol.report_codec import read_reported, write_reported
+from clockmesh.protocol.reports import JobReported
 from clockmesh.protocol.schedule_codec import (
     read_moved,
     read_paused,
@@ -289,6 +291,7 @@ _KINDS = (
     _Kind(22, 1, AttemptEnded, 4, lambda e: [e.run, e.key, e.attempt, e.how.value], _read_ended),
     _Kind(23, 1, ResultProposed, 4, lambda e: [e.run, e.key, e.attempt, write_result(e.result)], _read_proposed),
     _Kind(24, 1, ResultAccepted, 4, lambda e: [e.run, e.key, e.attempt, e.result], _read_accepted),
+    _Kind(25, 1, JobReported, 7, write_reported, read_reported),
     _Kind(30, 1, ScheduleSet, 15, write_set, read_set),
     _Kind(31, 1, ScheduleMoved, 6, write_moved, read_moved),
     _Kind(32, 1, ScheduleVoted, 4, lambda e: [e.schedule, e.follows, e.number, e.move], read_voted),

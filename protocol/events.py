@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from clockmesh.protocol.ids import JobKey, PeerId, ResultHash, RunId
 from clockmesh.protocol.plan import Guard, Plan
+from clockmesh.protocol.reports import JobReported
 from clockmesh.protocol.result import Result
 from clockmesh.protocol.schedules import ScheduleFact
 
@@ -160,6 +161,7 @@ Event = (
     | AttemptEnded
     | ResultProposed
     | ResultAccepted
+    | JobReported
     | ScheduleFact
     | Noted
     | UnknownEvent

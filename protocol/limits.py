@@ -95,6 +95,15 @@ MAX_OUTPUT_BYTES = 16 * 1024
 MAX_ERROR = 2048
 """The one line that says why a job failed."""
 
+MAX_ANNOTATIONS = 50
+"""Of one job, as on GitHub."""
+
+MAX_ANNOTATION = 4096
+"""The message of one."""
+
+MAX_ANNOTATION_BYTES = 32 * 1024
+"""Of one job's annotations together, in UTF-8: they travel beside the result."""
+
 MAX_REASON = 1024
 """The one line that says why a request was refused."""
 

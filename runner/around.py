@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clockmesh.runner.annotations import Annotations
+from clockmesh.runner.command_files import Summaries
 from clockmesh.runner.environment import Places
 from clockmesh.runner.errors import RunnerError
 from clockmesh.runner.expressions import HashFiles, Value
@@ -61,8 +62,8 @@ class Surroundings:
     processes: Processes
     log: JobLog
     hash_files: HashFiles
-    summary: Path | None = None
-    """The file that keeps the step summaries; None where nobody wants them."""
+    annotations: Annotations
+    summaries: Summaries
     posts: list[Post] = field(default_factory=list)
     """What is to be done when all steps have ended, the last first."""
     level: int = 0

@@ -19,6 +19,8 @@ MAX_FILE_BYTES = 8 * 1024 * 1024
 """Of one such file; outputs are bounded far lower, this only keeps a runaway step from filling memory."""
 MAX_SUMMARY_BYTES = 1024 * 1024
 """Of one step, as on GitHub."""
+MAX_SUMMARIES = 20
+"""Of one job, as GitHub shows."""
 
 _KINDS = ("output", "env", "path", "state", "step_summary")
 _BLOCKED = ("NODE_OPTIONS",)
@@ -96,6 +98,24 @@ class CommandFiles:
         if len(data) > MAX_FILE_BYTES:
             raise CommandFileError(f"The file is larger than {MAX_FILE_BYTES // (1024 * 1024)} MiB.")
         return data.decode("utf-8-sig", errors="replace")
+
+
+class Summaries:
+    """The file that has the summaries of a job's steps, one after the other."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._count = 0
+
+    def add(self, text: str) -> None:
+        """Of one step; nothing for ''. CommandFileError when the job has enough."""
+        if not text:
+            return
+        if self._count >= MAX_SUMMARIES:
+            raise CommandFileError(f"a job may have {MAX_SUMMARIES} step summaries; this one is not kept")
+        self._count += 1
+        with self._path.open("a") as kept:
+            kept.write(text if text.endswith("\n") else text + "\n")
 
 
 def _open_at_once(path: str, flags: int) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from clockmesh.protocol.reports import Level
 from clockmesh.runner.around import JobState, Post, StepFailed, Surroundings, Work, post_step
 from clockmesh.runner.command_files import CommandFileError, CommandFiles, new_files
 from clockmesh.runner.environment import step_environment
@@ -19,6 +20,7 @@ from clockmesh.runner.model import Step, Text
 from clockmesh.runner.process import Command, CommandError, Ended, How
 from clockmesh.runner.shells import ShellError, prepare
 from clockmesh.runner.uses import use
+from clockmesh.runner.workflow_commands import Command as WorkflowCommand
 from clockmesh.runner.workflow_commands import Listener
 
 SUCCESS, FAILURE, CANCELLED, SKIPPED = "success", "failure", "cancelled", "skipped"
@@ -29,6 +31,8 @@ def run_steps(around: Surroundings, steps: tuple[Step, ...], state: JobState) ->
     for number, step in enumerate(steps, 1):
         if around.processes.out_of_time:
             return
+        if not around.level:
+            around.annotations.next_step()
         StepRun(around, step, number, state).run()
 
 
@@ -37,6 +41,7 @@ def run_posts(around: Surroundings, state: JobState) -> None:
     number = 0
     while around.posts and not around.processes.out_of_time:
         post, number = around.posts.pop(), number + 1
+        around.annotations.next_step()
         StepRun(replace(post.around, within=""), post.step, 1000 + number, state, post.work).run()
 
 
@@ -128,10 +133,10 @@ class StepRun:
         """Run one command that may speak through its output and through files, which counts for this step. RunnerError
         for what it said wrongly, CommandError when it cannot be started."""
         files = new_files(self.around.places.scripts)
-        listener = self._listener()
+        listener = Listener(self._write, self._annotate, self.around.log.masks, debug=self.around.spec.given.debug)
         ended = self._processes.run(
             Command(argv, folder, {**environment, **files.env()}),
-            listener.hear if listener else self._write,
+            listener.hear,
             timeout=self.timeout(),
             survives_cancel=self.survives_cancel,
         )
@@ -142,39 +147,32 @@ class StepRun:
     def _unique(self) -> str:
         return f"{self._number}" if not self.around.level else f"{self.around.level}-{secrets.token_hex(4)}"
 
-    def _listener(self) -> Listener | None:
-        spec = self.around.spec
-        return Listener(self._write, self.around.log.masks, debug=spec.given.debug) if spec.commands else None
-
     def _write(self, lines: list[str]) -> None:
         self.around.log.write(self._title, lines)
 
-    def _take(self, files: CommandFiles, listener: Listener | None, ended: Ended) -> str:
+    def _annotate(self, level: Level, command: WorkflowCommand) -> None:
+        self.around.annotations.add(level, command.data, self._title, command.properties)
+
+    def _take(self, files: CommandFiles, listener: Listener, ended: Ended) -> str:
         """What the step wrote counts however it ended. The error that fails the step, which is said then; '' for
         none."""
         said = files.read()
-        self.outputs = (listener.outputs if listener else {}) | dict(said.outputs)
-        self.saved = (listener.state if listener else {}) | dict(said.state)
+        self.outputs = listener.outputs | dict(said.outputs)
+        self.saved = listener.state | dict(said.state)
         self._state.env.update(said.env)
         self._state.paths.extend(said.paths)
-        refused = listener.errors if listener else []
-        errors = [*said.errors, *refused]
-        fails = ended.good and (said.failed or bool(refused))
+        errors = [*said.errors, *listener.errors]
+        fails = ended.good and (said.failed or bool(listener.errors))
         for error in errors[:-1] if fails else errors:
             self.say(f"Error: {error}")
         self._keep_summary(files)
         return errors[-1] if fails else ""
 
     def _keep_summary(self, files: CommandFiles) -> None:
-        if self.around.summary is None:
-            return
         try:
-            text = files.summary()
+            self.around.summaries.add(self.around.log.masks.hide(files.summary()))
         except CommandFileError as error:
             self.say(f"Error: {error}")  # the step does not fail by it, as in the official runner
-        else:
-            with self.around.summary.open("a") as kept:
-                kept.write(self.around.log.masks.hide(text) + ("" if text.endswith("\n") or not text else "\n"))
 
     def environment(self, env: Mapping[str, str]) -> dict[str, str]:
         around = self.around

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 
+from clockmesh.protocol.reports import Level
 from clockmesh.runner.masks import Masks
 
-_ANNOTATIONS = {"error": "Error", "warning": "Warning", "notice": "Notice"}
+_ANNOTATIONS = {level.value: level for level in Level}
 _DISABLED = {"set-env": "GITHUB_ENV", "add-path": "GITHUB_PATH"}
 """Whoever can make a step print something could set its job's environment with these. The files replace them."""
 _WITHOUT_EFFECT = ("endgroup", "echo", "add-matcher", "remove-matcher")
@@ -63,11 +64,16 @@ def _unescaped(text: str, escapes: _Escapes) -> str:
     return text
 
 
+Show = Callable[[list[str]], None]
+Annotate = Callable[[Level, Command], None]
+
+
 class Listener:
     """Hears one step: does what its commands say and passes on what is to be shown."""
 
-    def __init__(self, show: Callable[[list[str]], None], masks: Masks, *, debug: bool) -> None:
+    def __init__(self, show: Show, annotate: Annotate, masks: Masks, *, debug: bool) -> None:
         self._show = show
+        self._annotate = annotate
         self._masks = masks
         self._debug = debug
         self._resume = ""
@@ -95,7 +101,8 @@ class Listener:
     def _obeyed(self, command: Command) -> str:
         name, data = command.name, command.data
         if name in _ANNOTATIONS:
-            return _annotation(_ANNOTATIONS[name], command)
+            self._annotate(_ANNOTATIONS[name], command)
+            return _annotation(name.capitalize(), command)
         if name in _DISABLED:
             return self._refused(f"The `{name}` command is disabled. Write to the file {_DISABLED[name]} instead.")
         match name:

@@ -13,11 +13,14 @@ from clockmesh.daemon.demo.peers import Mesh, share_with_jobs, stopped_at_end, w
 
 
 def join_all(mesh: Mesh, *names: str, options: tuple[str, ...] = (), slots: int | None = None,
-             variables: Mapping[str, Mapping[str, str]] | None = None) -> None:
+             variables: Mapping[str, Mapping[str, str]] | None = None,
+             homes: Mapping[str, Path] | None = None) -> None:
     """Found a mesh with the first name and let the others join it; `options` are for each `clockmeshd`, `variables` of
-    its environment by its name."""
+    its environment by its name. `homes` name those that are not in the mesh's folder."""
     with_slots = () if slots is None else ("--slots", str(slots))
     first, *rest = (mesh.new_peer(name, *options) for name in names)
+    for name, home in (homes or {}).items():
+        mesh[name].home = home
     for peer in mesh:
         peer.environment.update((variables or {}).get(peer.name, {}))
     first.run("init", "--name", first.name, *with_slots)

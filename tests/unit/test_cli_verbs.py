@@ -25,7 +25,8 @@ RUN = "3f9a1c20b7d4" + "0" * 52
 def job(key: str, **fields: Any) -> dict[str, Any]:
     return {
         "key": key, "status": "pending", "conclusion": None, "peer": None, "attempt": 0, "outputs": {}, "error": "",
-        "started_at": None, "finished_at": None, "duplicates": 0,
+        "started_at": None, "finished_at": None, "duplicates": 0, "annotations": [], "more_annotations": 0,
+        "summary_bytes": 0,
     } | fields
 
 
@@ -124,6 +125,27 @@ def test_show_tells_jobs_outputs_and_errors(daemon: Daemon, capsys: pytest.Captu
     assert "build  failure  alpha  2" in text.splitlines()
     assert "  n = 1 … and 1 line more" in text.splitlines()
     assert "build: step 'make': exit code 2" in text.splitlines()
+
+
+def test_show_tells_annotations_and_the_summary(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    told = {"level": "warning", "message": "late\nby 3 s", "step": "Fetch", "title": "Slow", "file": "a.py", "line": 3,
+            "column": None}
+    bare = {"level": "error", "message": "gone\x1b[2J", "step": "Fetch", "title": "", "file": "", "line": None,
+            "column": None}
+    build = job("build", annotations=[told, bare], more_annotations=4, summary_bytes=9)
+    daemon.answers[f"GET /v1/runs/{RUN[:4]}"] = shown(build, conclusion="success")
+    parts = [{"job": "build", "text": "# T\n"}, {"job": "build", "text": "x"}]
+    daemon.answers[f"GET /v1/runs/{RUN[:4]}/summary"] = parts
+    assert cli.main(["run", "show", RUN[:4]]) == 0
+    lines = out(capsys).splitlines()
+    assert "  warning a.py:3: Slow: late … and 1 line more" in lines
+    assert "  error gone?[2J" in lines
+    assert "  and 4 more in its log" in lines
+    assert f"The jobs wrote a summary of 9 bytes:  clockmesh run show {RUN[:12]} --summary" in lines
+    assert cli.main(["run", "show", RUN[:4], "--summary"]) == 0
+    assert out(capsys) == "# T\nx\n"
+    assert cli.main(["run", "show", RUN[:4], "--summary", "--json"]) == 0
+    assert json.loads(out(capsys)) == {"v": 1, "summaries": [{"job": "build", "text": "# T\nx"}]}
 
 
 @pytest.mark.parametrize(
@@ -470,7 +492,7 @@ def test_schedules_are_listed_with_their_next_and_last_ticks(daemon: Daemon, cap
     monkeypatch.setenv("COLUMNS", "140")
     last = {"due_at": iso_in(-7300), "run": RUN, "status": "completed", "conclusion": "success"}
     skipped = {"due_at": iso_in(-90), "run": None, "status": "skipped", "conclusion": None}
-    daemon.answers["GET /v1/schedules"] = {"v": 1, "schedules": [
+    daemon.answers["GET /v1/schedules"] = {"v": 1, "now_at": iso_in(0), "schedules": [
         scheduled("scrape", next_at=iso_in(3700), last=last),
         scheduled("paused", paused=True, last=skipped),
         scheduled("new", next_at=iso_in(150)),

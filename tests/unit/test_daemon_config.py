@@ -8,6 +8,7 @@ import pytest
 
 from clockmesh.daemon.config import Config, Listen, choose_sandbox, parse_listen, read_config
 from clockmesh.daemon.errors import ConfigurationError, UsageError
+from clockmesh.daemon.reserve import MIB
 from clockmesh.runner.sandbox import Extra, Sandbox
 
 
@@ -24,9 +25,12 @@ def test_without_a_file_nothing_is_set(tmp_path: Path) -> None:
 
 def test_every_key_is_read(tmp_path: Path) -> None:
     text = "name: nuc\nslots: 3\nlabels: [GPU, tool:ffmpeg]\nlisten: 127.0.0.1:4001\nsandbox: none\n"
-    read = config(tmp_path, text + "sandbox_paths: [/srv/a, /srv/b:ro]\n")
+    text += "sandbox_paths: [/srv/a, /srv/b:ro]\nlimits:\n  reserve: 8MiB\n"
     extras = (Extra("/srv/a"), Extra("/srv/b", writable=False))
-    assert read == Config("nuc", 3, ("gpu", "tool:ffmpeg"), Listen("127.0.0.1", 4001), "none", extras)
+    assert config(tmp_path, text) == Config(
+        "nuc", 3, ("gpu", "tool:ffmpeg"), Listen("127.0.0.1", 4001), reserve=8 * MIB, sandbox="none",
+        sandbox_paths=extras,
+    )  # fmt: skip
 
 
 def test_jobs_are_in_a_sandbox_unless_the_owner_says_otherwise(tmp_path: Path) -> None:
@@ -57,6 +61,10 @@ def test_a_choice_of_sandbox_is_written_once_and_never_over_another(tmp_path: Pa
     ("listen: nowhere\n", 1, "cannot listen"),
     ("name: [a]\n", 1, "single value"),
     ("name: -x\n", 1, "cannot be called"),
+    ("limits:\n  reserve: much\n", 2, "such as 32MiB"),
+    ("limits:\n  reserve: 0MiB\n", 2, "from 1MiB on"),
+    ("limits:\n  reserv: 1GiB\n", 2, "did you mean 'reserve'"),
+    ("limits: 8MiB\n", 1, "key: value"),
     ("- a\n", 1, "key: value"),
     ("name: [\n", 2, "not YAML"),
     ("sandbox: docker\n", 1, "expected bubblewrap or none"),
