@@ -122,6 +122,21 @@ class ScheduleChangeWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class RescueWanted:
+    """A schedule whose electorate has lost its quorum ends, and a new one with its settings and its name begins; its
+    electorate are the members whose sessions live."""
+
+    token: int
+    schedule: ScheduleId
+    nonce: bytes
+    """16 bytes, never used before."""
+    wall_ms: int
+    """The new one's ticks are due from then on."""
+    abandon: bool
+    """A person says that who is away runs no tick of the old one any more, or that this does not matter."""
+
+
+@dataclass(frozen=True, slots=True)
 class TriggerWanted:
     """A run of the schedule's plan now, beside its ticks."""
 
@@ -175,6 +190,7 @@ Input = (
     | RerunWanted
     | ScheduleWanted
     | ScheduleChangeWanted
+    | RescueWanted
     | TriggerWanted
     | DescribeWanted
     | AdmitWanted

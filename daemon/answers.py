@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
+from clockmesh.coordinator import schedule_health
 from clockmesh.coordinator.runs import RunState, over
 from clockmesh.coordinator.view import RunView, explain, run_view
 from clockmesh.daemon import bodies, surface
@@ -29,7 +30,7 @@ async def status(call: Call) -> Answer:
     told = call.service.status()
     if told.mesh is None:
         known = surface.status_json(None, None, (), 0)
-        counts: dict[str, object] = {"peers": 0, "live": 0, "runs": 0, "unfinished": 0}
+        counts: dict[str, object] = {"peers": 0, "live": 0, "runs": 0, "unfinished": 0, "warnings": []}
     else:
         known = surface.status_json(told.peer, told.mesh, told.heads, told.nodes)
         counts = _counts(call.service)
@@ -44,7 +45,8 @@ def _counts(service: Service) -> dict[str, object]:
     peers, runs = service.peers(), service.machine.runs.values()
     live = sum(peer.live for peer in peers)
     unfinished = sum(not over(run) for run in runs)
-    return {"peers": len(peers), "live": live, "runs": len(runs), "unfinished": unfinished}
+    warnings = schedule_health.warnings(service.machine, service.now())
+    return {"peers": len(peers), "live": live, "runs": len(runs), "unfinished": unfinished, "warnings": warnings}
 
 
 async def peers(call: Call) -> Answer:

@@ -229,6 +229,12 @@ def _show(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--summary", action="store_true", help="print what the jobs wrote to GITHUB_STEP_SUMMARY")
 
 
+def _schedule_rescue(parser: argparse.ArgumentParser) -> None:
+    _schedule(parser)
+    parser.add_argument("--abandon", action="store_true",
+                        help="although who is away may still be running ticks of it: a person must know that")
+
+
 def _local(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="the workflow")
     parser.add_argument("--job", metavar="J", help="only this job and what it needs")
@@ -286,6 +292,7 @@ _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "schedule_pause": _schedule,
     "schedule_resume": _schedule,
     "schedule_remove": _schedule,
+    "schedule_rescue": _schedule_rescue,
 }
 
 
