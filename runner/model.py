@@ -5,7 +5,7 @@ A `Text` may hold `${{ }}`; whoever evaluates it reports errors at its place.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from clockmesh.runner.reader import Node, Scalar
@@ -91,6 +91,9 @@ class Schedule:
 
     cron: str
     timezone: str = ""
+    line: int = field(default=1, compare=False)
+    column: int = field(default=1, compare=False)
+    """Where it stands in the file."""
 
 
 @dataclass(frozen=True, slots=True)

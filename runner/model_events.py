@@ -163,7 +163,7 @@ def _schedules(sheet: Sheet, node: Node) -> tuple[Schedule, ...]:
         elif cron is not None and (problem := cron_problem(cron)):
             sheet.note(found["cron"], f"the cron line `{quoted(cron)}` is not valid: {problem}")
         elif cron is not None:
-            schedules.append(Schedule(cron, timezone or ""))
+            schedules.append(Schedule(cron, timezone or "", found["cron"].line, found["cron"].column))
     return tuple(schedules)
 
 
