@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import count
+from itertools import count, pairwise
 
 import pytest
 
@@ -98,7 +98,7 @@ def test_a_rescue_needs_a_lost_quorum_and_a_persons_word() -> None:
     with pytest.raises(Conflict, match="'nightly' needs no rescue: enough of its electorate live"):
         rescue(mesh, schedule)
     crash(mesh, "B")
-    with pytest.raises(Conflict, match="B, C may still be running ticks of 'nightly'.*--abandon"):
+    with pytest.raises(Conflict, match=r"B, C may still be running ticks of 'nightly'.*--abandon"):
         rescue(mesh, schedule, abandon=False)
     with pytest.raises(NotFound):
         rescue(mesh, ScheduleId(bytes(32)))
@@ -141,6 +141,6 @@ def test_who_comes_back_after_a_rescue_votes_again_and_runs_no_tick_of_the_old_o
     assert len(known[schedule].ticks) == ticks
     assert len(known[new].chain[-1].electorate) == 3
     due = sorted(known[new].ticks)
-    assert [later - earlier for earlier, later in zip(due, due[1:], strict=False)] == [60_000] * (len(due) - 1)
+    assert [later - earlier for earlier, later in pairwise(due)] == [60_000] * (len(due) - 1)
     assert mesh.overlaps == []
     assert warned(mesh, new, "B") is None
