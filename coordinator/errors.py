@@ -17,3 +17,8 @@ class Conflict(CoordinatorError):
 
 class Refused(CoordinatorError):
     """What the request wants can never be."""
+
+
+class WrongValue(ValueError, TypeError):
+    """An argument of the wrong kind in the Python API: the ValueError that this API gives for all it refuses, and the
+    TypeError that the language gives for a wrong type, so that a caller may expect either."""

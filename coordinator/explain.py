@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clockmesh.coordinator import claims, jobs, leases, ranks, runs, take, ticks
+from clockmesh.coordinator import claims, jobs, ranks, runs, take, ticks
 from clockmesh.coordinator.jobs import JobState
 from clockmesh.coordinator.runs import RunState
-from clockmesh.protocol.ids import JobKey, PeerId, RunId
-from clockmesh.protocol.plan import Guard
+from clockmesh.coordinator.standing import standing
+from clockmesh.protocol.ids import JobKey, RunId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from clockmesh.coordinator.machine import Machine
 
 MAX_JOBS = 20
@@ -28,7 +26,7 @@ def explain(machine: Machine, run_id: RunId, now: float) -> list[str]:
         lines = [f"run {short} has ended: {conclusion}"]
         lines += [line for key in run.planned for line in _ended(machine, run, key)]
         return lines
-    lines = [f"run {short} was submitted by {machine.name_of(run.carrier.submitter)}; {_electorate(machine, run, now)}"]
+    lines = [f"run {short} was submitted by {machine.name_of(run.carrier.submitter)}"]
     if run.cancel_asked:
         lines.append("its end was asked for: running jobs are being stopped, the others end as cancelled")
     lines += _tick(machine, run, now)
@@ -52,22 +50,6 @@ def _tick(machine: Machine, run: RunState, now: float) -> list[str]:
         return []
     short = earlier[0].hex()[:12]
     return [f"waiting for another tick of its schedule, run {short}; clockmesh run cancel {short} would end that"]
-
-
-def _names(machine: Machine, peers: Iterable[PeerId]) -> str:
-    return ", ".join(sorted(machine.name_of(peer) for peer in peers)) or "nobody"
-
-
-def _electorate(machine: Machine, run: RunState, now: float) -> str:
-    if run.submission.guard is Guard.LEASE:
-        return "guard lease: each claimant votes for itself alone"
-    voters, quorum = run.electorate.members, run.electorate.quorum
-    living = [voter for voter in voters if machine.live(voter, now)]
-    text = f"electorate {_names(machine, voters)}; {len(living)} of {len(voters)} sessions live, {quorum} needed"
-    if len(living) < quorum:
-        away = _names(machine, set(voters) - set(living))
-        text += f": nothing of it can start before more are back; start clockmeshd on {away}"
-    return text
 
 
 def _ended(machine: Machine, run: RunState, key: JobKey) -> list[str]:
@@ -99,8 +81,7 @@ def _open(machine: Machine, run: RunState, job: JobState, now: float) -> list[st
     key = job.ref.key
     if not runs.ready(run, key):
         return _not_ready(run, key)
-    lines = [_owner(machine, run, job, now)]
-    lines += [_claim(machine, run, job, claim, now) for claim in jobs.open_claims(job)]
+    lines = [standing(machine, job, now), _owner(machine, run, job, now)]
     for (attempt, peer), how in sorted(job.ended.items())[-3:]:
         lines.append(f"attempt {attempt} of {machine.name_of(peer)} was {how}")
     for (attempt, peer), _ in jobs.valid_proposals(job):
@@ -143,23 +124,3 @@ def _nobody(machine: Machine, labels: tuple[str, ...]) -> str:
     if labels:
         return f"no one member with slots offers all of {', '.join(labels)}; clockmesh peer list shows the labels"
     return "no member has slots to run it; clockmesh peer list shows the slots"
-
-
-def _claim(machine: Machine, run: RunState, job: JobState, claim: tuple[int, PeerId], now: float) -> str:
-    attempt, peer = claim
-    name = machine.name_of(peer)
-    granted = job.grants.get(claim, {})
-    quorum = job.electorate.quorum
-    if jobs.has_quorum(job, attempt, peer):
-        text = f"{name} holds attempt {attempt} with {len(granted)} grants ({quorum} needed)"
-    else:
-        text = f"{name} claimed attempt {attempt} and has {len(granted)} of {quorum} grants"
-        others = {voter for voter, votes in job.votes.items() if votes.get(attempt, peer) != peer}
-        if others:
-            text += f"; {_names(machine, others)} voted for another"
-    if not machine.live(peer, now):
-        left = leases.silent_from(machine.leases, job, attempt, peer) + run.lease - now
-        text += f"; no session with {name}, " + (
-            f"so others may take it over in {left:.0f} s" if left > 0 else "so others may take it over now"
-        )
-    return text

@@ -7,8 +7,9 @@ from clockmesh.coordinator.jobs import Carried, JobState, Proposal, decide_final
 from clockmesh.protocol.codec import result_hash
 from clockmesh.protocol.events import AttemptEnded, ClaimGranted, JobClaimed, ResultAccepted, ResultProposed
 from clockmesh.protocol.ids import PeerId
+from clockmesh.protocol.reports import JobReported
 
-JobFact = JobClaimed | ClaimGranted | AttemptEnded | ResultProposed | ResultAccepted
+JobFact = JobClaimed | ClaimGranted | AttemptEnded | ResultProposed | ResultAccepted | JobReported
 
 
 def add_fact(job: JobState, author: PeerId, fact: JobFact) -> bool:
@@ -24,6 +25,8 @@ def add_fact(job: JobState, author: PeerId, fact: JobFact) -> bool:
             return _proposed(job, author, fact)
         case ResultAccepted():
             return _accepted(job, author, fact)
+        case JobReported():
+            return _reported(job, author, fact)
 
 
 def _claimed(job: JobState, author: PeerId, fact: JobClaimed) -> bool:
@@ -70,4 +73,12 @@ def _accepted(job: JobState, author: PeerId, fact: ResultAccepted) -> bool:
         return False
     accepted[author] = fact.result
     decide_final(job)
+    return True
+
+
+def _reported(job: JobState, author: PeerId, fact: JobReported) -> bool:
+    key = (fact.attempt, author)
+    if key in job.reports:
+        return False
+    job.reports[key] = fact.report
     return True

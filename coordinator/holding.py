@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from clockmesh.coordinator import claims, jobs, leases, runs, votes
 from clockmesh.coordinator.effects import Extend, Forget, Start, Stop, StopReason
-from clockmesh.coordinator.inputs import HostJob
+from clockmesh.coordinator.inputs import HostJob, JobEnded
 from clockmesh.coordinator.jobs import JobState
 from clockmesh.protocol.events import AttemptEnded, Ending, ResultProposed
 from clockmesh.protocol.ids import AttemptRef
 from clockmesh.protocol.plan import Guard
+from clockmesh.protocol.reports import NO_REPORT, JobReported, Report
 from clockmesh.protocol.result import Conclusion, Result
 
 if TYPE_CHECKING:
@@ -134,8 +135,9 @@ def finish(machine: Machine, job: JobState) -> None:
         _stop_for_good(machine, held)
 
 
-def job_ended(machine: Machine, ref: AttemptRef, result: Result | None) -> None:
+def job_ended(machine: Machine, ended: JobEnded) -> None:
     """The runner host's word on an attempt: its result is proposed, or it is declared lost; the host may forget it."""
+    ref, result = ended.ref, ended.result
     held = machine.held.get(ref.job)
     outranked = held is not None and held.ref == ref and held.stopped_for_good
     if held is not None and held.ref == ref:
@@ -143,7 +145,7 @@ def job_ended(machine: Machine, ref: AttemptRef, result: Result | None) -> None:
         machine.state.touched[ref.job] = None
     job = machine.state.job(ref.job)
     if job is not None and (ref.attempt, machine.me) in job.claims and not jobs.is_over(job, ref.attempt, machine.me):
-        _end(machine, job, ref, None if result is None or _cut_short(result, outranked) else result)
+        _end(machine, job, ref, None if result is None or _cut_short(result, outranked) else result, ended.report)
     machine.after.append(Forget(ref))
 
 
@@ -152,8 +154,10 @@ def _cut_short(result: Result, outranked: bool) -> bool:
     return outranked and result.conclusion is Conclusion.CANCELLED
 
 
-def _end(machine: Machine, job: JobState, ref: AttemptRef, result: Result | None) -> None:
+def _end(machine: Machine, job: JobState, ref: AttemptRef, result: Result | None, report: Report) -> None:
     if result is not None and (job.final is None or job.electorate.guard is Guard.LEASE):
+        if report != NO_REPORT:
+            machine.decide(JobReported(*ref, report))
         machine.decide(ResultProposed(*ref, result))
         votes.accept(machine, job)  # under a lease, although another is final: a second result is never silent
     elif job.final is None:

@@ -10,6 +10,7 @@ from clockmesh.protocol.events import Description
 from clockmesh.protocol.ids import AttemptRef, PeerId, RunId, ScheduleId
 from clockmesh.protocol.node import Node
 from clockmesh.protocol.plan import Guard, Plan
+from clockmesh.protocol.reports import NO_REPORT, Report
 from clockmesh.protocol.result import Result
 from clockmesh.protocol.schedules import CatchUp, CronLine, Overlap
 
@@ -71,6 +72,19 @@ class SubmitWanted:
 class CancelWanted:
     token: int
     run: RunId
+
+
+@dataclass(frozen=True, slots=True)
+class RerunWanted:
+    """The plan of a run, as a new run. The new one's id comes back in `Answer`."""
+
+    token: int
+    run: RunId
+    nonce: bytes
+    """As of `SubmitWanted`."""
+    heads: bytes
+    abandon: bool = False
+    """Even though the run has not ended: its end is asked for as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +155,14 @@ class JobEnded:
 
     ref: AttemptRef
     result: Result | None
+    report: Report = NO_REPORT
+
+
+@dataclass(frozen=True, slots=True)
+class RoomTold:
+    """Whether this machine has room for more jobs; without it this peer claims none. At first it has."""
+
+    enough: bool
 
 
 Input = (
@@ -150,10 +172,12 @@ Input = (
     | BeaconHeard
     | SubmitWanted
     | CancelWanted
+    | RerunWanted
     | ScheduleWanted
     | ScheduleChangeWanted
     | TriggerWanted
     | DescribeWanted
     | AdmitWanted
     | JobEnded
+    | RoomTold
 )

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from clockmesh.protocol.events import Ending
 from clockmesh.protocol.ids import AttemptRef, JobRef, PeerId, ResultHash
 from clockmesh.protocol.plan import Guard
+from clockmesh.protocol.reports import Report
 from clockmesh.protocol.result import Result
 
 Try = tuple[int, PeerId]
@@ -71,6 +72,7 @@ class JobState:
     results: dict[Try, Proposal] = field(default_factory=dict)
     accepts: dict[int, dict[PeerId, ResultHash]] = field(default_factory=dict)
     """By attempt and voter."""
+    reports: dict[Try, Report] = field(default_factory=dict)
     final: Final | None = None
     duplicates: tuple[Final, ...] = ()
     """Other finals with another result: under a lease two peers may both have run to the end."""

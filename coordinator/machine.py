@@ -21,6 +21,8 @@ from clockmesh.coordinator.inputs import (
     Input,
     JobEnded,
     NodeAdded,
+    RerunWanted,
+    RoomTold,
     ScheduleChangeWanted,
     ScheduleWanted,
     Started,
@@ -75,6 +77,8 @@ class Machine:
         self.timers = Timers()
         self.calendar: Calendar = calendar or NoCalendar()
         self.ticker = Ticker()
+        self.roomy = True
+        """This machine has room for more jobs."""
         self.described_ahead = 0
         """Own descriptions decided whose nodes have not come yet."""
         self.out: list[Effect] = []
@@ -97,7 +101,7 @@ class Machine:
 
     @property
     def free(self) -> int:
-        return max(0, self.slots - len(self.held))
+        return max(0, self.slots - len(self.held)) if self.roomy else 0
 
     def name_of(self, peer: PeerId) -> str:
         """The name a peer is shown by: unique in the mesh; the start of its key for a stranger."""
@@ -174,11 +178,15 @@ def _absorb(machine: Machine, input: Input, now: float) -> None:
         case BeaconHeard():
             _hear(machine, input.beacon, now)
         case JobEnded():
-            holding.job_ended(machine, input.ref, input.result)
+            holding.job_ended(machine, input)
+        case RoomTold():
+            machine.roomy = input.enough
         case SubmitWanted():
             requests.submit(machine, input, now)
         case CancelWanted():
             requests.cancel(machine, input)
+        case RerunWanted():
+            requests.rerun(machine, input, now)
         case ScheduleWanted():
             schedule_requests.add(machine, input, now)
         case ScheduleChangeWanted():

@@ -11,7 +11,9 @@ peer of weight w (its slots) competes with w virtual ids: its id itself, then id
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+import re
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
@@ -31,12 +33,12 @@ class Ranked(NamedTuple):
 
 def combined_digest(head_hex: str, task_hex: str) -> bytes:
     """The 32 bytes that distances are measured from."""
-    return sha256(f"{head_hex}{task_hex}".encode("ascii")).digest()
+    return sha256(f"{head_hex}{task_hex}".encode()).digest()
 
 
 def peer_digest(peer: str) -> bytes:
     """The 32 bytes that stand for a peer, or for one of its virtual ids."""
-    return sha256(peer.encode("ascii")).digest()
+    return sha256(peer.encode()).digest()
 
 
 def distance(head_hex: str, task_hex: str, peer: str) -> int:
@@ -80,3 +82,38 @@ def _nearest(combined: bytes, number: int, digests: tuple[tuple[int, bytes], ...
         (((number ^ value).bit_count(), sha256(combined + digest).digest()) for value, digest in digests),
         default=None,
     )
+
+
+# ---- the rule by its public names ----
+
+
+def hamming_distance(hash1: str, hash2: str) -> int:
+    """Bits that differ between two hexadecimal texts of equal length; ValueError for anything else."""
+    for text in (hash1, hash2):
+        if not isinstance(text, str) or not _HEX.fullmatch(text):
+            raise ValueError(f"not hexadecimal digits: {text!r:.80}")
+    if len(hash1) != len(hash2):
+        raise ValueError(f"hashes of {len(hash1)} and {len(hash2)} digits cannot be compared")
+    return (int(hash1 or "0", 16) ^ int(hash2 or "0", 16)).bit_count()
+
+
+def select_task_owner(merkle_clock_head: str, task_hash: str, peer_ids: Iterable[str]) -> tuple[str, int]:
+    """The owner of a task and its distance, the same for every order of the peers; ValueError without any."""
+    combined = combined_digest(merkle_clock_head, task_hash)
+    order = []
+    for peer in peer_ids:
+        digest = peer_digest(peer)
+        order.append((bits_between(combined, digest), sha256(combined + digest).digest(), peer))
+    if not order:
+        raise ValueError("there is no peer to choose from")
+    bits, _, owner = min(order)
+    return owner, bits
+
+
+def create_task_hash(task: Mapping[str, object]) -> str:
+    """SHA-256 of a task's description as JSON with sorted keys, 64 hexadecimal digits. Of the Python class only: the
+    mesh's tasks are named by `naming.task_hash`."""
+    return sha256(json.dumps(task, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+_HEX = re.compile("[0-9a-fA-F]*")

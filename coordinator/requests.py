@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from clockmesh.coordinator import leases, runs
 from clockmesh.coordinator.effects import Answer
 from clockmesh.coordinator.errors import Conflict, NotFound, Refused
-from clockmesh.coordinator.inputs import AdmitWanted, CancelWanted, DescribeWanted, SubmitWanted
+from clockmesh.coordinator.inputs import AdmitWanted, CancelWanted, DescribeWanted, RerunWanted, SubmitWanted
 from clockmesh.coordinator.ownership import bits_between, peer_digest
 from clockmesh.protocol.codec import electorate_seed, run_id
 from clockmesh.protocol.events import CancelAsked, InvitationRedeemed, PeerAdmitted, PeerDescribed, RunSubmitted
 from clockmesh.protocol.ids import PeerId, peer_text
 from clockmesh.protocol.limits import MAX_PEERS
-from clockmesh.protocol.plan import Guard, Plan
+from clockmesh.protocol.plan import Guard, Plan, dependencies
 
 if TYPE_CHECKING:
     from clockmesh.coordinator.machine import Machine
@@ -58,12 +58,11 @@ def check_plan(plan: Plan, priority: float) -> None:
         raise Refused(f"priority {priority} is not a number; 1 is critical, 5 the default, 6 and more very low")
     if not plan.jobs:
         raise Refused(f"{plan.path} has no jobs to run; add one under `jobs:`")
-    ids = {job.job_id for job in plan.jobs}
+    waiting = dependencies(plan.jobs)
     for job in plan.jobs:
         for need in job.needs:
-            if need not in ids:
+            if need not in waiting:
                 raise Refused(f"job '{job.key}' needs '{need}', which is not a job of {plan.path}")
-    waiting = {job.job_id: set(job.needs) for job in plan.jobs}
     while free := [job_id for job_id, needs in waiting.items() if not needs & waiting.keys()]:
         for job_id in free:
             del waiting[job_id]
@@ -95,6 +94,23 @@ def cancel(machine: Machine, wanted: CancelWanted) -> None:
         machine.after.append(answer)
     else:
         machine.decide(CancelAsked(wanted.run), answer)
+
+
+def rerun(machine: Machine, wanted: RerunWanted, now: float) -> None:
+    """Submit a run's plan again, as it is known by now, to today's members (5.12: the electorate of the run itself
+    never changes). NotFound; Conflict while it has not ended and is not to be abandoned."""
+    run = machine.runs.get(wanted.run)
+    if run is None:
+        raise NotFound(f"no run {wanted.run.hex()[:12]}; clockmesh run list shows the runs")
+    if not runs.over(run) and not wanted.abandon:
+        short = wanted.run.hex()[:12]
+        raise Conflict(f"run {short} has not ended; clockmesh why {short} tells what it waits for, "
+                       "--abandon gives it up")
+    again = SubmitWanted(wanted.token, run.plan, wanted.nonce, wanted.heads, run.submission.priority,
+                         run.submission.guard)
+    submit(machine, again, now)
+    if not runs.over(run) and not run.cancel_asked:
+        machine.decide(CancelAsked(wanted.run))
 
 
 def describe(machine: Machine, wanted: DescribeWanted) -> None:

@@ -22,8 +22,8 @@ from clockmesh.protocol.schedules import CatchUp, Overlap, TickSkipped, TickSubm
 if TYPE_CHECKING:
     from clockmesh.coordinator.machine import Machine
 
-RANK_DELAY = 0.5
-"""Seconds that a peer leaves to each nearer one to submit a tick."""
+RANK_DELAY = 0.3
+"""Seconds that a peer leaves to each nearer one to submit a tick: two who are not there delay it by less than one."""
 
 TOLERANCE_MS = 500
 """Before its own clock has come to a tick's time a voter grants it by so much: what clocks differ by that are kept."""

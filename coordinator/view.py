@@ -15,12 +15,14 @@ from clockmesh.coordinator.jobs import Final, JobState
 from clockmesh.coordinator.runs import RunState
 from clockmesh.protocol.ids import BlobHash, JobKey, JobRef, PeerId, RunId
 from clockmesh.protocol.plan import Guard, Plan
+from clockmesh.protocol.reports import NO_REPORT, Report
 from clockmesh.protocol.result import Conclusion
 
 if TYPE_CHECKING:
     from clockmesh.coordinator.machine import Machine
 
-__all__ = ["JobView", "Need", "RunView", "Status", "cancel_wanted", "explain", "needs_of", "plan_of", "run_view"]
+__all__ = ["JobView", "Need", "RunView", "Status", "cancel_wanted", "explain",
+           "may_be_running", "needs_of", "plan_of", "run_view"]
 
 
 class Status(StrEnum):
@@ -60,6 +62,7 @@ class JobView:
     finished_ms: int = 0
     duplicates: int = 0
     """Other finals under a lease: the job ran to its end this many times more."""
+    report: Report = NO_REPORT
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +149,7 @@ def _final_view(job: JobState, final: Final) -> JobView:
         started_ms=result.started_ms,
         finished_ms=result.finished_ms,
         duplicates=len(job.duplicates),
+        report=NO_REPORT if peer is None else job.reports.get((attempt, peer), NO_REPORT),
     )
 
 
@@ -187,6 +191,12 @@ def _outputs(run: RunState, legs: tuple[JobKey, ...]) -> dict[str, str]:
 def cancel_wanted(machine: Machine, ref: JobRef) -> bool:
     """A person asked for the run's end, or another leg of this job's matrix failed and fail-fast holds."""
     return runs.cancelled(machine.state.runs[ref.run], ref.key)
+
+
+def may_be_running(machine: Machine, run_id: RunId) -> list[PeerId]:
+    """Who has claimed a job of the run and has not told its end: one that is not heard may have been granted it."""
+    open_jobs = [job for job in machine.state.runs[run_id].jobs.values() if job.final is None]
+    return sorted({peer for job in open_jobs for _, peer in jobs.open_claims(job)}, key=machine.name_of)
 
 
 def plan_of(machine: Machine, run: RunId) -> Plan:

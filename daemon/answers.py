@@ -18,7 +18,7 @@ from clockmesh.daemon.answers_schedules import SCHEDULE_ANSWERS
 from clockmesh.daemon.call import Call
 from clockmesh.daemon.control_http import Answer, Lines, Send
 from clockmesh.daemon.exits import Exit, Trouble
-from clockmesh.daemon.following import follow, log_lines
+from clockmesh.daemon.following import follow, log_lines, summary_lines
 from clockmesh.daemon.service import Service
 from clockmesh.protocol.ids import JobKey, RunId, peer_text
 
@@ -33,8 +33,11 @@ async def status(call: Call) -> Answer:
     else:
         known = surface.status_json(told.peer, told.mesh, told.heads, told.nodes)
         counts = _counts(call.service)
-    here = {"id": peer_text(call.service.me), "home": str(call.service.home.path), "addresses": list(told.addresses)}
-    return {**known, **here, **counts}
+    here = {"id": peer_text(call.service.me), "home": str(call.service.home.path), "addresses": list(told.addresses),
+            "sandbox": told.sandbox, "refused": told.refused}
+    reserve = call.service.reserve
+    disk = {"left": reserve.left, "reserve": reserve.size, "low": reserve.look()}
+    return {**known, **here, **counts, "disk": disk}
 
 
 def _counts(service: Service) -> dict[str, object]:
@@ -94,16 +97,29 @@ async def list_(call: Call) -> Answer:
         raise bodies.bad("limit is a whole number")
     machine = call.service.machine
     newest = sorted(machine.runs.values(), key=_age_order, reverse=True)[: int(limit) or None]
-    return surface.runs_json([run_view(machine, run.run) for run in newest], machine.name_of, len(machine.runs))
+    shown = surface.runs_json([run_view(machine, run.run) for run in newest], machine.name_of, len(machine.runs))
+    for run in newest:
+        await call.service.settled(run.run)
+    return shown
 
 
 async def show(call: Call) -> Answer:
-    return _shown(call.service, call.run)
+    return await _shown(call.service, call.run)
 
 
 async def why(call: Call) -> Answer:
     service, run = call.service, call.run
-    return {"v": 1, "run": run.hex(), "why": list(explain(service.machine, run, service.now()))}
+    told = list(explain(service.machine, run, service.now()))
+    if service.reserve.low and not over(service.machine.runs[run]):
+        told.append(f"the disk of {service.home.path} is low, so this peer claims no jobs: make room there")
+    return {"v": 1, "run": run.hex(), "why": told}
+
+
+async def rerun(call: Call) -> Answer:
+    run, body = call.run, await call.request.json()
+    again = await call.service.rerun(run, abandon=bool(body.get("abandon", False)))
+    names = [call.service.machine.name_of(peer) for peer in again.may_be_running]
+    return {**surface.submitted_json(again.run), "again": run.hex(), "may_be_running": names}
 
 
 async def cancel(call: Call) -> Answer:
@@ -121,7 +137,7 @@ async def wait(call: Call) -> Answer:
             await service.wait_changed(run)
     if _view(service, run).conclusion is None:
         raise Trouble(Exit.TIMED_OUT, "timed_out", f"run {run.hex()[:12]} has not ended in time")
-    return _shown(service, run)
+    return await _shown(service, run)
 
 
 async def logs(call: Call) -> Answer:
@@ -135,6 +151,15 @@ async def logs(call: Call) -> Answer:
 
     async def write(send: Send) -> None:
         await log_lines(service, run, key, following, send)
+
+    return Lines(write)
+
+
+async def summary(call: Call) -> Answer:
+    service, run = call.service, call.run
+
+    async def write(send: Send) -> None:
+        await summary_lines(service, run, send)
 
     return Lines(write)
 
@@ -160,8 +185,10 @@ ANSWERS: dict[str, Callable[[Call], Awaitable[Answer]]] = {
     "show": show,
     "why": why,
     "cancel": cancel,
+    "rerun": rerun,
     "wait": wait,
     "logs": logs,
+    "summary": summary,
     "events": events,
     **SCHEDULE_ANSWERS,
 }
@@ -176,5 +203,7 @@ def _age_order(run: RunState) -> tuple[float, RunId]:
     return run.carrier.wall_ms or math.inf, run.run
 
 
-def _shown(service: Service, run: RunId) -> surface.Json:
-    return surface.run_json(_view(service, run), service.machine.name_of)
+async def _shown(service: Service, run: RunId) -> surface.Json:
+    shown = surface.run_json(_view(service, run), service.machine.name_of)
+    await service.settled(run)
+    return shown

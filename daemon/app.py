@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -18,11 +18,12 @@ import trio
 
 from clockmesh.daemon.config import Listen, parse_listen
 from clockmesh.daemon.control import serve_control
-from clockmesh.daemon.errors import DaemonError, UsageError
+from clockmesh.daemon.errors import ConfigurationError, DaemonError, UsageError
 from clockmesh.daemon.home import Home, default_home
 from clockmesh.daemon.logsetup import set_up_logs
 from clockmesh.daemon.member import Timing
 from clockmesh.daemon.service import Service
+from clockmesh.runner.faults import FaultError, Faults
 from clockmesh.runner.notify import Notifier
 
 log = structlog.get_logger()
@@ -42,8 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = _parse(arguments)
         set_up_logs(sys.stderr)
         home = Home(options.home)
+        faults = _faults(os.environ)
         with home.locked():
-            trio.run(_live, home, options.listen, options.host == "unit", Timing(wall=options.schedule_clock))
+            trio.run(_live, home, options.listen, options.host == "unit", Timing(wall=options.schedule_clock), faults)
     except DaemonError as error:
         return _fail(error)
     except BaseExceptionGroup as group:
@@ -106,11 +108,18 @@ def _fail(error: DaemonError) -> int:
     return error.exit
 
 
-async def _live(home: Home, listen: Listen | None, host_unit: bool, timing: Timing) -> None:
+def _faults(environment: Mapping[str, str]) -> Faults:
+    try:
+        return Faults.from_environment(environment)
+    except FaultError as error:
+        raise ConfigurationError(str(error)) from error
+
+
+async def _live(home: Home, listen: Listen | None, host_unit: bool, timing: Timing, faults: Faults) -> None:
     """Be a peer until a signal comes."""
     notifier = Notifier(os.environ)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        service = Service(home, listen=listen, host_unit=host_unit, timing=timing)
+        service = Service(home, listen=listen, host_unit=host_unit, timing=timing, faults=faults)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signal, signals, nursery.cancel_scope)
             await nursery.start(service.run)
@@ -132,7 +141,8 @@ async def _stop_on_signal(signals: trio.abc.ReceiveChannel[int], scope: trio.Can
 
 def _say_ready(service: Service, notifier: Notifier) -> None:
     status = service.status()
-    log.warning("daemon_warned", text=_UNSANDBOXED)
+    if status.sandbox == "none":
+        log.warning("daemon_warned", text=_UNSANDBOXED)
     log.info("daemon_started", peer=status.peer, mesh=status.mesh.hex() if status.mesh else None,
              listen=str(service.listen), socket=str(service.home.control_socket), pid=os.getpid())
     if status.mesh is None:

@@ -87,14 +87,17 @@ def snapshot(body: dict[str, Any]) -> Snapshot | None:
     told = optional(body, "snapshot", dict)
     if told is None:
         return None
+    sha, ref, origin = (optional(told, key, str) or "" for key in ("sha", "ref", "origin"))
+    name = optional(told, "blob", str)
+    if name is None:  # where the work tree stands, without its content
+        return Snapshot(sha=sha, ref=ref, origin=origin)
     try:
-        blob = bytes.fromhex(required(told, "blob", str))
+        blob = bytes.fromhex(name)
     except ValueError:
         blob = b""
     if len(blob) != 32:
         raise bad("snapshot.blob is not 64 hexadecimal digits")
-    texts = (optional(told, key, str) or "" for key in ("sha", "ref", "origin"))
-    return Snapshot(BlobHash(blob), required(told, "size", int), *texts)
+    return Snapshot(BlobHash(blob), required(told, "size", int), sha, ref, origin)
 
 
 def word(body: dict[str, Any], key: str, default: _Word) -> _Word:

@@ -32,6 +32,7 @@ _WHERE = {
     "logs": "cli_runs",
     "wait": "cli_runs",
     "cancel": "cli_runs",
+    "rerun": "cli_runs",
     "why": "cli_runs",
     "schedule_add": "cli_schedules",
     "schedule_list": "cli_schedules",

@@ -173,6 +173,9 @@ def _none(_: argparse.ArgumentParser) -> None:
 def _init(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="what the mesh calls this peer (default: the host's name)")
     parser.add_argument("--slots", type=slots, metavar="N", help="jobs at a time (default: its cores); 0: votes only")
+    parser.add_argument("--sandbox", choices=("bubblewrap", "none"),
+                        help="what jobs run in, kept in config.yml; none: nothing, they can do all that you can\n"
+                             "(default: bubblewrap)")
 
 
 def _join(parser: argparse.ArgumentParser) -> None:
@@ -221,6 +224,11 @@ def _schedule(parser: argparse.ArgumentParser) -> None:
                         help="its name, or the first digits of its id (4 or more)")
 
 
+def _show(parser: argparse.ArgumentParser) -> None:
+    _run(parser)
+    parser.add_argument("--summary", action="store_true", help="print what the jobs wrote to GITHUB_STEP_SUMMARY")
+
+
 def _local(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="the workflow")
     parser.add_argument("--job", metavar="J", help="only this job and what it needs")
@@ -242,6 +250,13 @@ def _run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", type=run_id, help="the run's id, or its first digits (4 or more)")
 
 
+def _rerun(parser: argparse.ArgumentParser) -> None:
+    _run(parser)
+    parser.add_argument("--abandon", action="store_true",
+                        help="although it has not ended, as when most of its electorate is gone for good; what still\n"
+                             "runs of it is asked to end, and may go on until its peer hears of that")
+
+
 def _logs(parser: argparse.ArgumentParser) -> None:
     _run(parser)
     parser.add_argument("-f", "--follow", action="store_true", help="go on with new lines until the run ends")
@@ -260,10 +275,11 @@ _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "submit": _submit,
     "local": _local,
     "list": _list,
-    "show": _run,
+    "show": _show,
     "logs": _logs,
     "wait": _wait,
     "cancel": _run,
+    "rerun": _rerun,
     "why": _run,
     "schedule_add": _schedule_add,
     "schedule_trigger": _schedule,

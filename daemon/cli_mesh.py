@@ -97,10 +97,22 @@ def status_verb(asked: Asked) -> int:
     heads = ", ".join(head[:12] for head in told["heads"])
     say(f"clock  {count(told['nodes'], 'node')}, {count(len(told['heads']), 'head')}: {heads}")
     say(f"runs   {told['runs']}, {told['unfinished']} of them unfinished")
+    say(f"jobs   {_jobs(told)}")
     say(f"home   {told['home']}")
+    disk = told["disk"]
+    if disk["low"]:
+        left, reserve = (f"{disk[key] >> 20} MiB" for key in ("left", "reserve"))
+        say(f"disk   low: {left} left, {reserve} are kept for votes and results; no new work is taken on")
     for address in told["addresses"]:
         say(f"at     {address}")
     return Exit.OK
+
+
+def _jobs(told: dict[str, Any]) -> str:
+    """Under which conditions this peer runs jobs."""
+    if told["refused"]:
+        return f"NONE are run here: {told['refused']}"
+    return "in a sandbox (bubblewrap)" if told["sandbox"] != "none" else "without a sandbox, as the daemon's user"
 
 
 def version_verb(asked: Asked) -> int:
@@ -117,12 +129,15 @@ def _through_daemon_or_alone(asked: Asked, verb: str, body: dict[str, Any]) -> t
     """What came of it, and whether the daemon did it (else this process, under the home's lock)."""
     client = Client(asked.home)
     if client.answers():
+        if asked.options.sandbox:
+            raise Trouble(Exit.CONFLICT, "daemon_runs", f"a daemon runs; put `sandbox: {asked.options.sandbox}` into "
+                          f"{asked.home}/config.yml and start it again")
         return client.post(f"/v1/{verb}", body, timeout=_JOINING_S), True
     from clockmesh.daemon.cli_alone import init_here, join_here
 
     here: Callable[..., dict[str, Any]] = init_here if verb == "init" else join_here
     try:
-        return here(asked.home, **body), False
+        return here(asked.home, sandbox=asked.options.sandbox, **body), False
     except Trouble as trouble:
         if trouble.code != "home_locked" or not client.answers():
             raise

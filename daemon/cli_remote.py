@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from pathlib import Path
 
 from clockmesh.daemon.cli_submit import MAX_WORKFLOW_BYTES
 from clockmesh.daemon.exits import Exit, Trouble
+from clockmesh.runner.bundle import bundle
+from clockmesh.runner.worktree import head, origin_url, work_tree
 
 _PATIENCE_S = 120
 """For one commit of a remote, as its ticks have for it."""
@@ -17,7 +18,8 @@ _PROTOCOLS = "file:git:http:https:ssh"
 
 
 def read_remote_file(url: str, ref: str, path: str) -> bytes:
-    """The file at `ref` ('' is the default branch) of the repository. Trouble (USAGE) where it is not there."""
+    """The file at `ref` ('' is the default branch) of the repository, with the workflows that it calls. Trouble (USAGE)
+    where it is not there, RunnerError for what is wrong with how they call one another."""
     if url.startswith("-") or "::" in url.split("/")[0] or ref.startswith("-"):
         raise _trouble(f"{url!r} with the ref {ref!r} is not a git repository")
     with tempfile.TemporaryDirectory(prefix="clockmesh-") as folder:
@@ -30,18 +32,22 @@ def read_remote_file(url: str, ref: str, path: str) -> bytes:
             raise _trouble(f"{path} is not a file of {url} at {ref or 'its default branch'}")
         if len(shown.stdout) > MAX_WORKFLOW_BYTES:
             raise _trouble(f"{path} of {url} is larger than {MAX_WORKFLOW_BYTES >> 20} MiB, so hardly a workflow")
-        return shown.stdout
+        return bundle(shown.stdout, path, lambda name: _called(folder, name))
+
+
+def _called(folder: str, path: str) -> bytes | None:
+    shown = _git(folder, "cat-file", "blob", f"FETCH_HEAD:{path}")
+    return None if shown.returncode or len(shown.stdout) > MAX_WORKFLOW_BYTES else shown.stdout
 
 
 def origin_of(file: str) -> tuple[str, str] | None:
     """URL and branch from which others can have the work tree that holds `file`; None where it has no `origin`, or
     stands on no branch."""
-    from clockmesh.runner.snapshot import origin_url
-
-    folder = str(Path(file).resolve().parent)
-    root = _text(_git(folder, "rev-parse", "--show-toplevel"))
-    url = origin_url(Path(root)) if root else ""
-    branch = _text(_git(folder, "symbolic-ref", "--quiet", "HEAD"))
+    try:
+        root = work_tree(os.path.dirname(os.path.realpath(file)))
+    except OSError:
+        return None
+    url, branch = (origin_url(root), head(root)[1]) if root else ("", "")
     return (url, branch) if url and branch else None
 
 
@@ -54,10 +60,6 @@ def _git(folder: str, *words: str) -> subprocess.CompletedProcess[bytes]:
         raise _trouble("git is not installed here; it is needed to read the repository") from None
     except subprocess.TimeoutExpired:
         raise _trouble(f"git did not end within {_PATIENCE_S} s: {' '.join(words[:1])}") from None
-
-
-def _text(ended: subprocess.CompletedProcess[bytes]) -> str:
-    return ended.stdout.decode(errors="replace").strip() if ended.returncode == 0 else ""
 
 
 def _reason(ended: subprocess.CompletedProcess[bytes]) -> str:

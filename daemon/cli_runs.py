@@ -1,4 +1,4 @@
-"""The verbs about runs: list, show, logs, wait, cancel, why."""
+"""The verbs about runs: list, show, logs, wait, cancel, rerun, why."""
 
 from __future__ import annotations
 
@@ -45,6 +45,8 @@ def list_verb(asked: Asked) -> int:
 
 
 def show_verb(asked: Asked) -> int:
+    if asked.options.summary:
+        return _show_summary(asked)
     told = Client(asked.home).get(_of(asked))
     if asked.json:
         print_json(told)
@@ -63,8 +65,23 @@ def show_verb(asked: Asked) -> int:
         say(table(("JOB", "STATUS", "PEER", "ATTEMPT", "TIME"), rows, width(), shown, (0, 2)))
     for job in told["jobs"]:
         _say_details(job, told["error"])
+    if written := sum(job["summary_bytes"] for job in told["jobs"]):
+        again = asked.command(f"run show {told['run'][:RUN_DIGITS]} --summary")
+        say(f"\nThe jobs wrote a summary of {count(written, 'byte')}:  {again}")
     if not told["conclusion"]:
         say("\nTo see why it is there:  " + asked.command(f"why {told['run'][:RUN_DIGITS]}"))
+    return Exit.OK
+
+
+def _show_summary(asked: Asked) -> int:
+    summaries: dict[str, str] = {}
+    for part in Client(asked.home).lines(f"{_of(asked)}/summary"):
+        summaries[part["job"]] = summaries.get(part["job"], "") + part["text"]
+    if asked.json:
+        print_json({"v": 1, "summaries": [{"job": job, "text": text} for job, text in summaries.items()]})
+    for text in [] if asked.json else summaries.values():
+        for line in text.splitlines():
+            say(log_text(line, False))
     return Exit.OK
 
 
@@ -103,6 +120,18 @@ def cancel_verb(asked: Asked) -> int:
     else:
         short = told["run"][:RUN_DIGITS]
         say(f"run {short} is asked to end; its jobs get ten seconds: {asked.command(f'run wait {short}')}")
+    return Exit.OK
+
+
+def rerun_verb(asked: Asked) -> int:
+    told = Client(asked.home).post(f"{_of(asked)}/rerun", {"abandon": asked.options.abandon})
+    if asked.json:
+        print_json(told)
+        return Exit.OK
+    old, new = told["again"][:RUN_DIGITS], told["run"][:RUN_DIGITS]
+    say(f"run {old} runs again as {new}; to see it run: {asked.command(f'run logs {new} -f')}")
+    if told["may_be_running"]:
+        say(f"warning: {clean(', '.join(told['may_be_running']))} may be running {old} until its end is heard of there")
     return Exit.OK
 
 
@@ -169,10 +198,22 @@ def _say_details(job: dict[str, Any], said: str) -> None:
     error = job["error"] if job["error"] != said else ""
     if job["duplicates"]:
         say(f"\n{clean(job['key'])} ran to its end {count(job['duplicates'], 'more time')}, with another result")
-    if not job["outputs"] and not error:
+    if not job["outputs"] and not error and not job["annotations"]:
         return
     say(f"\n{clean(job['key'])}" + (f": {clean(error)}" if error else ""))
     for name, value in job["outputs"].items():
         first, *more = value.split("\n")
         rest = f" … and {count(len(more), 'line')} more" if more else ""
         say(f"  {clean(name)} = {clean(first)}{rest}")
+    for told in job["annotations"]:
+        say("  " + _annotation(told))
+    if job["more_annotations"]:
+        say(f"  and {job['more_annotations']} more in its log")
+
+
+def _annotation(told: dict[str, Any]) -> str:
+    """`error a.py:3: title: message`, as far as each is there; of a message its first line."""
+    place = ":".join(str(part) for part in (told["file"], told["line"], told["column"]) if part)
+    first, *more = told["message"].split("\n")
+    rest = f" … and {count(len(more), 'line')} more" if more else ""
+    return f"{told['level']} " + ": ".join(clean(part) for part in (place, told["title"], first + rest) if part)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 
 from clockmesh.daemon.cli_follow import follow
 from clockmesh.daemon.cli_output import print_json, say
@@ -48,9 +49,10 @@ def order_of(asked: Asked) -> dict[str, Any]:
     if options.remote is None:
         if options.ref is not None:
             raise Trouble(Exit.USAGE, "usage", "--ref names a branch of --remote URL, which is missing")
-        content = read_workflow_file(options.file)
+        content = read_whole_workflow(options.file)
         order["workflow_b64"] = base64.b64encode(content).decode("ascii")
         order["path"] = path_in_repository(options.file)
+        order["snapshot"] = _standing_of(options.file)
     else:
         if not options.remote.strip():
             raise Trouble(Exit.USAGE, "usage", "--remote: the URL is empty")
@@ -94,6 +96,24 @@ def read_workflow_file(file: str) -> bytes:
     return content
 
 
+def read_whole_workflow(file: str) -> bytes:
+    """The file's bytes, with those of the workflows of its repository that it calls. As `read_workflow_file`, and
+    RunnerError for what is wrong with how they call one another."""
+    content = read_workflow_file(file)
+    if not re.search(rb"""uses["']?:\s*["']?\./""", content):
+        return content
+    from clockmesh.runner.bundle import bundle
+
+    path = path_in_repository(file)
+    root = os.path.realpath(file).removesuffix(path)
+
+    def load(name: str) -> bytes | None:
+        called = os.path.join(root, name)
+        return read_workflow_file(called) if os.path.isfile(called) else None
+
+    return bundle(content, path, load)
+
+
 def _bad_file(file: str, what: str) -> Trouble:
     return Trouble(Exit.USAGE, "bad_file", f"{file}: {what}", {"file": file})
 
@@ -111,6 +131,20 @@ def path_in_repository(file: str) -> str:
             return os.path.relpath(whole, beside_github)
         root = os.path.dirname(root)
     return os.path.relpath(whole, root)
+
+
+def _standing_of(file: str) -> dict[str, str] | None:
+    """Commit, branch and origin of the work tree that holds the file, for `github.sha` and its like; no content."""
+    from clockmesh.runner.worktree import head, origin_url, work_tree
+
+    try:
+        root = work_tree(os.path.dirname(os.path.realpath(file)))
+    except OSError:
+        return None  # git refuses this tree; if the workflow needs it, making the snapshot says why
+    if root is None:
+        return None
+    sha, ref = head(root)
+    return {"sha": sha, "ref": ref, "origin": origin_url(root)}
 
 
 def _path_in_remote(path: str) -> str:

@@ -4,12 +4,17 @@
     slots: 2
     labels: [gpu, tool:ffmpeg]
     listen: 0.0.0.0:4001
+    sandbox: bubblewrap
+    sandbox_paths: [/srv/results, /srv/models:ro]
+    limits:
+      reserve: 32MiB
 """
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,14 +22,20 @@ from pathlib import Path
 import yaml
 
 from clockmesh.daemon.errors import ConfigurationError, UsageError
+from clockmesh.daemon.reserve import DEFAULT_RESERVE, MIB
+from clockmesh.runner.sandbox import HOME, Extra, Sandbox
 
 DEFAULT_HOST = "0.0.0.0"
 """Every address of the machine: peers on other machines must reach it."""
+DEFAULT_SANDBOX = "none"
 MAX_SLOTS = 256
 """Far above what one machine runs; each slot weighs in the ranks."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _LABEL = re.compile(r"[a-z0-9][a-z0-9._:+-]{0,62}")
 _MAX_BYTES = 65_536
+_SANDBOXES = ("bubblewrap", "none")
+_NO_EXTRAS = ("dev", "proc", "sys")
+"""Top folders that a sandbox has its own of, or all of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +58,15 @@ class Config:
     slots: int | None = None
     labels: tuple[str, ...] = ()
     listen: Listen | None = None
+    sandbox: str | None = None
+    sandbox_paths: tuple[Extra, ...] = ()
+    reserve: int = DEFAULT_RESERVE
+    """Bytes of the disk that are kept for votes and results."""
+
+    @property
+    def jobs_sandbox(self) -> Sandbox:
+        """What jobs run in."""
+        return Sandbox((self.sandbox or DEFAULT_SANDBOX) != "none", self.sandbox_paths)
 
 
 def read_config(path: Path) -> Config:
@@ -66,7 +86,25 @@ def read_config(path: Path) -> Config:
         raise ConfigurationError(f"{path}: not UTF-8") from error
     except yaml.YAMLError as error:
         raise ConfigurationError(_yaml_error(path, error)) from error
-    return Config() if root is None else _from_tree(path, root)
+    if root is None:
+        return Config()
+    return Config(**_read(path, root, _KEYS))  # type: ignore[arg-type]  # each reader gives its field's type
+
+
+def choose_sandbox(path: Path, sandbox: str) -> None:
+    """Write the owner's choice into `path`, where it says nothing of it yet. ConfigurationError where it says
+    otherwise, or cannot be used."""
+    said = read_config(path).sandbox
+    if said is None:
+        try:
+            with path.open("a+", encoding="utf-8") as file:
+                file.seek(0)
+                before = file.read()
+                file.write(("" if before.endswith("\n") or not before else "\n") + f"sandbox: {sandbox}\n")
+        except OSError as error:
+            raise ConfigurationError(f"cannot write {path}: {error.strerror}") from error
+    elif said != sandbox:
+        raise ConfigurationError(f"{path} says `sandbox: {said}` already; change it there")
 
 
 def check_name(name: str) -> str:
@@ -92,23 +130,29 @@ def parse_listen(text: str) -> Listen:
     return Listen(match[1] or match[2] or DEFAULT_HOST, int(match[3] or 0))
 
 
-def _from_tree(path: Path, root: yaml.Node) -> Config:
-    if not isinstance(root, yaml.MappingNode):
-        raise ConfigurationError(f"{_at(path, root)}: expected `key: value` lines")
+def _read(path: Path, node: yaml.Node, keys: Keys) -> dict[str, object]:
+    """What stands under each of these keys; `limits` has keys of its own, and gives theirs."""
+    if not isinstance(node, yaml.MappingNode):
+        raise ConfigurationError(f"{_at(path, node)}: expected `key: value` lines")
     found: dict[str, object] = {}
-    for key_node, value_node in root.value:
+    seen: set[str] = set()
+    for key_node, value_node in node.value:
         key = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
-        if key not in _KEYS:
-            close = get_close_matches(key, _KEYS, 1)
-            hint = f"did you mean '{close[0]}'?" if close else "the keys are " + ", ".join(_KEYS)
+        if key not in keys:
+            close = get_close_matches(key, keys, 1)
+            hint = f"did you mean '{close[0]}'?" if close else "the keys are " + ", ".join(keys)
             raise ConfigurationError(f"{_at(path, key_node)}: unknown key '{key}'; {hint}")
-        if key in found:
+        if key in seen:
             raise ConfigurationError(f"{_at(path, key_node)}: '{key}' stands twice")
+        seen.add(key)
+        if key == "limits":
+            found.update(_read(path, value_node, _LIMITS))
+            continue
         try:
-            found[key] = _KEYS[key](value_node)
+            found[key] = keys[key](value_node, path.parent)
         except (UsageError, ValueError) as error:
             raise ConfigurationError(f"{_at(path, value_node)}: {key}: {error}") from error
-    return Config(**found)  # type: ignore[arg-type]  # each reader gives its field's type
+    return found
 
 
 def _text(node: yaml.Node) -> str:
@@ -117,18 +161,18 @@ def _text(node: yaml.Node) -> str:
     return str(node.value)
 
 
-def _name(node: yaml.Node) -> str:
+def _name(node: yaml.Node, _: Path) -> str:
     return check_name(_text(node))
 
 
-def _slots(node: yaml.Node) -> int:
+def _slots(node: yaml.Node, _: Path) -> int:
     text = _text(node)
     if not re.fullmatch(r"\d{1,6}", text):
         raise ValueError(f"expected a whole number, not {text!r}")
     return check_slots(int(text))
 
 
-def _labels(node: yaml.Node) -> tuple[str, ...]:
+def _labels(node: yaml.Node, _: Path) -> tuple[str, ...]:
     if not isinstance(node, yaml.SequenceNode):
         raise ValueError("expected a list, such as [gpu, tool:ffmpeg]")
     labels = {_text(item).lower() for item in node.value}
@@ -138,15 +182,54 @@ def _labels(node: yaml.Node) -> tuple[str, ...]:
     return tuple(sorted(labels))
 
 
-def _listen(node: yaml.Node) -> Listen:
+def _listen(node: yaml.Node, _: Path) -> Listen:
     return parse_listen(_text(node))
 
 
-_KEYS: dict[str, Callable[[yaml.Node], object]] = {
+def _sandbox(node: yaml.Node, _: Path) -> str:
+    text = _text(node)
+    if text not in _SANDBOXES:
+        raise ValueError(f"expected {' or '.join(_SANDBOXES)}, not {text!r}")
+    return text
+
+
+def _sandbox_paths(node: yaml.Node, home: Path) -> tuple[Extra, ...]:
+    if not isinstance(node, yaml.SequenceNode):
+        raise ValueError("expected a list of folders, such as [/srv/results, /srv/models:ro]")
+    return tuple(_extra(_text(item), home) for item in node.value)
+
+
+def _extra(text: str, home: Path) -> Extra:
+    name = text.removesuffix(":ro")
+    path = Path(name)
+    if not path.is_absolute() or ".." in path.parts or not name.isprintable() or len(path.parts) < 2:
+        raise ValueError(f"{text!r} is not the full path of a folder")
+    real, own = Path(os.path.realpath(path)), Path(os.path.realpath(home))
+    if real.is_relative_to(own) or own.is_relative_to(real):
+        raise ValueError(f"{text!r} would show jobs the peer's own home {home}")
+    if path.parts[1] in _NO_EXTRAS or HOME.is_relative_to(path):
+        raise ValueError(f"{text!r} cannot be shown to jobs: a sandbox has its own")
+    return Extra(str(path), writable=name == text)
+
+
+def _reserve(node: yaml.Node, _: Path) -> int:
+    match = re.fullmatch(r"(\d{1,6}) ?(MiB|GiB)", _text(node))
+    size = int(match[1]) * MIB * (1024 if match[2] == "GiB" else 1) if match else 0
+    if size == 0:
+        raise ValueError(f"expected a size from 1MiB on, such as {DEFAULT_RESERVE // MIB}MiB, not {_text(node)!r}")
+    return size
+
+
+Keys = Mapping[str, Callable[[yaml.Node, Path], object]]
+_LIMITS: Keys = {"reserve": _reserve}
+_KEYS: Keys = {
     "name": _name,
     "slots": _slots,
     "labels": _labels,
     "listen": _listen,
+    "sandbox": _sandbox,
+    "sandbox_paths": _sandbox_paths,
+    "limits": lambda node, _: _text(node),  # a table of its own: see `_read`
 }
 
 

@@ -6,6 +6,7 @@ and nothing else.
 
 from __future__ import annotations
 
+import codecs
 import json
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -29,6 +30,15 @@ async def log_lines(service: Service, run: RunId, key: JobKey | None, follow: bo
     async with aclosing(service.read_log(run, key, follow=follow)) as lines:
         async for line in lines:
             await send(json_line(surface.log_json(line.key, _record(line.line))))
+
+
+async def summary_lines(service: Service, run: RunId, send: Send) -> None:
+    """The step summaries, each piece one line; the pieces of a job joined are its text."""
+    decoders: dict[JobKey, codecs.IncrementalDecoder] = {}
+    async with aclosing(service.read_summaries(run)) as parts:
+        async for part in parts:
+            decoder = decoders.setdefault(part.key, codecs.getincrementaldecoder("utf-8")("replace"))
+            await send(json_line({"job": part.key, "text": decoder.decode(part.text)}))
 
 
 async def follow(service: Service, run: RunId, logs: bool, send: Send) -> None:
@@ -55,6 +65,7 @@ class _Teller:
         async with trio.open_nursery() as nursery:
             while True:
                 view = run_view(self.service.machine, self.run)
+                await self.service.settled(self.run)
                 for job in view.jobs:
                     if self.logs and job.peer and job.key not in self._begun:
                         self._begun.add(job.key)
@@ -69,6 +80,7 @@ class _Teller:
 
     async def end(self) -> None:
         view = run_view(self.service.machine, self.run)
+        await self.service.settled(self.run)
         for job in view.jobs:
             await self._tell_change(job)
         shown = surface.run_json(view, self.service.machine.name_of)

@@ -33,6 +33,7 @@ from clockmesh.runner.host_messages import (
     pack_command,
     socket_path,
 )
+from clockmesh.runner.sandbox import NO_SANDBOX, Sandbox
 
 log = structlog.get_logger()
 _START_SECONDS = 15.0
@@ -42,20 +43,24 @@ _RETRY_SECONDS = 0.02
 _LEAVE_SECONDS = 0.5
 _GREET_PAUSES = (0.1, 0.3, 1.0)
 _RECEIVE_BYTES = 65_536
+_REMEDY = "install bubblewrap and allow it user namespaces, or set `sandbox: none` in config.yml; then restart"
 
 
 class HostLink:
     """One daemon's link. `connect` first, then `run`; `send` at any time between."""
 
     def __init__(self, home: Home, incarnation: int, lease: float, reported: Callable[[Report], None], *,
-                 unit: bool = False) -> None:
+                 unit: bool = False, sandbox: Sandbox = NO_SANDBOX) -> None:
         """`reported` gets each Started and Ended, in order, in the daemon's thread. `unit`: the host is a service
-        manager's to start, never ours."""
+        manager's to start, never ours. `sandbox`: what jobs are to run in."""
         self._home = home
         self._incarnation = incarnation
         self._lease = lease
         self._reported = reported
         self._unit = unit
+        self._sandbox = sandbox
+        self.refused = ""
+        """Why the host cannot start jobs in that sandbox; '' where it can."""
         self._stream: trio.SocketStream | None = None
         self._reader = ReportReader()
         self._early: list[Report] = []
@@ -164,7 +169,7 @@ class HostLink:
         stream = await self._reach()
         self._reader = ReportReader()
         try:
-            await stream.send_all(pack_command(Hello(self._incarnation, self._lease)))
+            await stream.send_all(pack_command(Hello(self._incarnation, self._lease, self._sandbox)))
             reports: list[Report] = []
             while not reports:
                 data = await stream.receive_some(_RECEIVE_BYTES)
@@ -180,7 +185,10 @@ class HostLink:
             raise HostError(f"the runner host of {self._home.path} is of another version; stop it")
         self._stream = stream
         self._halfway = False
-        log.info("host_connected", jobs=len(jobs.jobs))
+        self.refused = f"{jobs.refused}; {_REMEDY}" if jobs.refused and self._sandbox.on else ""
+        log.info("host_connected", jobs=len(jobs.jobs), sandbox=self._sandbox.name)
+        if self.refused:
+            log.error("sandbox_refused", reason=self.refused)
         return jobs
 
     async def _reach(self) -> trio.SocketStream:

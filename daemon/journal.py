@@ -16,7 +16,7 @@ from clockmesh.protocol.events import (
     ResultAccepted,
     ResultProposed,
 )
-from clockmesh.protocol.ids import AttemptRef, JobKey, RunId
+from clockmesh.protocol.ids import AttemptRef, JobKey, RunId, ScheduleId
 from clockmesh.protocol.naming import tick_run
 from clockmesh.protocol.node import Node
 from clockmesh.protocol.schedules import ScheduleMoved, ScheduleVoted, TickSkipped, TickSubmitted
@@ -38,6 +38,12 @@ class Journal:
             self._ended.add(run)
             log.info("run_ended", run=run.hex(), conclusion=str(runs.conclusion(state)))
 
+    def received(self, node: Node) -> None:
+        """One of another peer's nodes is durable here."""
+        for event in node.events:
+            if isinstance(event, TickSubmitted):
+                log.info("tick_stored", **_tick(event.schedule, event.due_ms))
+
     def wrote(self, node: Node) -> None:
         """One of our own nodes is durable."""
         for event in node.events:
@@ -57,8 +63,7 @@ class Journal:
                 case ResultAccepted(run, key, attempt):
                     log.info("result_accepted", **_place(run, key, attempt))
                 case TickSubmitted(schedule, due_ms):
-                    log.info("tick_submitted", schedule=schedule.hex(), run=tick_run(schedule, due_ms).hex(),
-                             due=iso(due_ms))
+                    log.info("tick_submitted", **_tick(schedule, due_ms))
                 case TickSkipped(schedule, due_ms):
                     log.info("tick_skipped", schedule=schedule.hex(), due=iso(due_ms))
                 case ScheduleMoved(schedule, number=number, electorate=peers):
@@ -73,6 +78,10 @@ class Journal:
         """Who owns the attempt, then the others, each with its Hamming distance."""
         order = ranks.ranked(self._machine, AttemptRef(run, key, attempt))
         return ", ".join(f"{self._machine.name_of(entry.peer)} {entry.distance}" for entry in order)
+
+
+def _tick(schedule: ScheduleId, due_ms: int) -> dict[str, str | None]:
+    return {"schedule": schedule.hex(), "run": tick_run(schedule, due_ms).hex(), "due": iso(due_ms)}
 
 
 def _place(run: RunId, key: JobKey, attempt: int) -> dict[str, str | int]:

@@ -152,17 +152,18 @@ class _Reading:
 
     async def _rest(self, job: JobView, lines: _Lines) -> None:
         """The final log beyond what was read."""
-        if job.log is not None and await self._have(job.log, job.log_peer):
+        if job.log is not None and await have_blob(self._member, job.log, job.log_peer):
             async for data in follow_file(self._member.blobs.path(job.log), lines.offset, None):
                 await lines.feed(data)
         await lines.finish()
 
-    async def _have(self, blob: BlobHash, first: PeerId | None) -> bool:
-        member = self._member
-        if member.blobs.has(blob):
-            return True
-        peers = ([first] if first is not None else []) + list(member.sources(blob))
-        return (await member.fetcher.fetch(blob, [peer for peer in peers if peer != member.me])).got
+
+async def have_blob(member: Member, blob: BlobHash, first: PeerId | None) -> bool:
+    """Whether it is here, or was to be had from `first`, who made it, or from another peer."""
+    if member.blobs.has(blob):
+        return True
+    peers = ([first] if first is not None else []) + list(member.sources(blob))
+    return (await member.fetcher.fetch(blob, [peer for peer in peers if peer != member.me])).got
 
 
 class _Lines:

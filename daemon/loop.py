@@ -24,9 +24,10 @@ from clockmesh.daemon.store import Store
 from clockmesh.daemon.writing import build_nodes
 from clockmesh.protocol.clock import Clock
 from clockmesh.protocol.events import Event
-from clockmesh.protocol.ids import PeerId
+from clockmesh.protocol.ids import PeerId, RunId
 from clockmesh.protocol.keys import SigningKey
 from clockmesh.protocol.node import Node
+from clockmesh.runner.faults import Faults, Point
 
 _CALM_RATE = 50
 """Own nodes in a second up to which each is written at once."""
@@ -73,7 +74,8 @@ class Loop:
     """One peer's clock and machine, and the order in which things are done."""
 
     def __init__(self, key: SigningKey, clock: Clock, machine: Machine, store: Store, doing: Doing, *,
-                 now: Callable[[], float], longest_pause: float, wall: Callable[[], float] = time.time) -> None:
+                 now: Callable[[], float], longest_pause: float, wall: Callable[[], float] = time.time,
+                 faults: Faults | None = None) -> None:
         """`now`: seconds of CLOCK_BOOTTIME. `longest_pause`: seconds between two steps at most. `wall`: seconds since
         1970 by the clock that schedules go by; it may jump."""
         self.clock = clock
@@ -83,6 +85,7 @@ class Loop:
         self._doing = doing
         self._now = now
         self._wall = wall
+        self._faults = faults or Faults()
         self._pause = longest_pause
         self._pending = Batch()
         self._writing: Batch | None = None
@@ -120,6 +123,14 @@ class Loop:
         if batch is not None:
             self._hurried.set()
             await batch.durable.wait()
+
+    async def settled(self, run: RunId) -> None:
+        """Return when all that this peer had decided of `run` is durable: what is shown of it then stands."""
+        for batch in (self._pending, self._writing):
+            if batch is not None and any(getattr(event, "run", None) == run for event in batch.events):
+                self._hurried.set()
+                await batch.durable.wait()
+                return
 
     def entered(self, node: Node) -> None:
         """A foreign node has just entered the clock."""
@@ -191,7 +202,7 @@ class Loop:
         if nodes or batch.facts:
             # Cancelled half way, the thread would go on writing while the store closes: finish the commit.
             with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(self._store.commit, nodes, batch.facts, limiter=self._writer)
+                await trio.to_thread.run_sync(self._write, nodes, batch.facts, limiter=self._writer)
         if own:
             self.durable_seq = own[-1].seq
             self._written.append(self._now())
@@ -201,7 +212,13 @@ class Loop:
         for node in own:
             await self._doing.publish(node.data)
         for effect in batch.effects:
+            self._faults.passing(Point.BEFORE_EFFECT)
             self._doing.after(effect)
+
+    def _write(self, nodes: list[Node], facts: dict[str, bytes | None]) -> None:
+        self._faults.passing(Point.BEFORE_COMMIT)
+        self._store.commit(nodes, facts)
+        self._faults.passing(Point.AFTER_COMMIT)
 
     def _collect(self, effects: Iterable[Effect]) -> None:
         for effect in effects:

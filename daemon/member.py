@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -17,7 +17,7 @@ import trio
 
 from clockmesh.coordinator.effects import Answer, Effect, Forget, RunChanged, Start
 from clockmesh.coordinator.errors import CoordinatorError
-from clockmesh.coordinator.inputs import BeaconHeard, CancelWanted, DescribeWanted, Input, Started
+from clockmesh.coordinator.inputs import BeaconHeard, CancelWanted, DescribeWanted, Input, RoomTold, Started
 from clockmesh.coordinator.machine import Machine
 from clockmesh.coordinator.view import run_view
 from clockmesh.daemon.cronlines import CronCalendar
@@ -34,7 +34,7 @@ from clockmesh.daemon.reach import Reach
 from clockmesh.daemon.replicate import Keeper
 from clockmesh.daemon.serving import Serving
 from clockmesh.daemon.setup import Setup
-from clockmesh.daemon.store import META_RETIRED
+from clockmesh.daemon.store import META_RETIRED, META_SLOTS
 from clockmesh.daemon.sync import Intake
 from clockmesh.daemon.waiting import Answers, Changes
 from clockmesh.protocol.clock import Clock
@@ -44,12 +44,15 @@ from clockmesh.protocol.events import MeshFounded, PeerAdmitted, PeerDescribed
 from clockmesh.protocol.ids import BlobHash, JobKey, MeshId, PeerId, RunId
 from clockmesh.protocol.limits import MAX_ADDRESSES
 from clockmesh.protocol.node import Node
+from clockmesh.runner.faults import Faults
 from clockmesh.runner.host_messages import Jobs
 from clockmesh.runner.spec import job_dir
 
 log = structlog.get_logger()
 _MEMBERSHIP = (MeshFounded, PeerAdmitted, PeerDescribed)
 _NEAREST_ASKED = 3
+_DISK_SECONDS = 1.0
+"""Between two looks at the disk; the looks of submissions come on top."""
 
 
 def boottime() -> float:
@@ -73,7 +76,8 @@ class Member:
     """One peer in one mesh. `run` it once; the parts may be used from then on, in the same thread."""
 
     def __init__(self, setup: Setup, mesh: MeshId, network: Network, timing: Timing, *,
-                 host_unit: bool = False) -> None:
+                 host_unit: bool = False, faults: Faults | None = None) -> None:
+        faults = faults or Faults()
         self.mesh = mesh
         self.home = setup.home
         self.me = setup.key.peer
@@ -90,10 +94,10 @@ class Member:
         self._timing = timing
         self._host_unit = host_unit
         self.performer = Performer(setup.home, self.me, self.machine, setup.blobs, self.fetcher, self._take,
-                                   self.sources, timing.now)
+                                   self.sources, setup.reserve, timing.now, faults)
         doing = Doing(self.performer.at_once, self._after, self._stored, network.publish)
         self.loop = Loop(setup.key, self.clock, self.machine, setup.store, doing, now=timing.now,
-                         longest_pause=timing.beacon_period, wall=timing.wall)
+                         longest_pause=timing.beacon_period, wall=timing.wall, faults=faults)
         self.intake = Intake(self.me, mesh, self.loop, network, self._retire)
         self._reach = Reach(timing.beacon_period)
         self.serving = Serving(self.loop, setup.blobs, log_path=lambda ref: job_dir(setup.home.path, ref) / "log",
@@ -101,8 +105,9 @@ class Member:
                                lacking=self.intake.want)
         self.invitations = Invitations(setup.store, self.loop, self.me, mesh)
         self.door = Door(self.loop, mesh, self.invitations, self.answers)
-        self._keeper = Keeper(self.me, lambda: self.machine.members, setup.blobs, self.fetcher)
+        self._keeper = Keeper(self.me, lambda: self.machine.members, setup.blobs, self.fetcher, setup.reserve)
         self._nursery: trio.Nursery | None = None
+        self._host: HostLink | None = None
         self._retired: str | None = None
         self._retiring = trio.Event()
 
@@ -111,8 +116,10 @@ class Member:
         ConfigurationError when this home turns out to be an old copy."""
         self._reload()
         incarnation = self._setup.store.next_incarnation()
-        host = HostLink(self.home, incarnation, self._timing.lease, self.performer.reported, unit=self._host_unit)
+        host = HostLink(self.home, incarnation, self._timing.lease, self.performer.reported, unit=self._host_unit,
+                        sandbox=self._setup.config.jobs_sandbox)
         jobs = await host.connect()
+        self._host = host
         try:
             await self._live(host, jobs, incarnation, task_status)
         finally:
@@ -124,11 +131,16 @@ class Member:
             known = self.performer.attach(host, nursery, jobs.jobs)
             self._tell_network()
             self.loop.take(Started(incarnation, known))
-            self._describe()
+            self._describe(able=not host.refused)
             for part in (host.run, self.loop.run, self.intake.run, self._keeper.run, self._send_beacons,
-                         self._stop_when_retired):
+                         self._watch_disk, self._stop_when_retired):
                 nursery.start_soon(part)
             task_status.started()
+
+    @property
+    def refused(self) -> str:
+        """Why this peer can run no jobs; '' where it can."""
+        return self._host.refused if self._host else ""
 
     def start_soon(self, work: Callable[[], Awaitable[None]]) -> None:
         """Run `work`, which guards itself, beside the rest."""
@@ -190,11 +202,16 @@ class Member:
     def _stored_nodes(self) -> Iterator[Node]:
         return (decode_node(self.mesh, data, verify=False) for data in self._setup.store.nodes())
 
-    def _describe(self) -> None:
-        """Tell the mesh what changed of this peer since it was last here: labels, slots, addresses, name."""
+    def _describe(self, *, able: bool) -> None:
+        """Tell the mesh what changed of this peer since it was last here: labels, slots, addresses, name. One that is
+        not `able` to run jobs votes on and offers no slots; how many it had is kept for when it is able again."""
         known = self.machine.members[self.me].description
-        addresses = tuple(self.network.addresses)[:MAX_ADDRESSES]
-        self.loop.take(DescribeWanted(self._setup.describe(None, None, addresses, known)))
+        if kept := self._setup.store.get(META_SLOTS):
+            known = replace(known, slots=int(kept))
+        described = self._setup.describe(None, None, tuple(self.network.addresses)[:MAX_ADDRESSES], known)
+        if able == bool(kept):
+            self._setup.store.commit((), {META_SLOTS: b"" if able else str(known.slots).encode()})
+        self.loop.take(DescribeWanted(described if able else replace(described, slots=0)))
 
     # ---- what the loop calls ----
 
@@ -217,6 +234,8 @@ class Member:
         self._keeper.stored(node)
         if node.author == self.me:
             self._journal.wrote(node)
+        else:
+            self._journal.received(node)
         if any(isinstance(event, _MEMBERSHIP) for event in node.events):
             self._tell_network()
 
@@ -236,6 +255,20 @@ class Member:
             beacon = self.machine.make_beacon(self._timing.now(), self.clock.vector_digest(), load)
             self.network.send_beacon(encode_beacon(self._setup.key, self.mesh, beacon))
             await trio.sleep_until(began + self.machine.leases.period)
+
+    async def _watch_disk(self) -> None:
+        """A peer whose disk is low claims no jobs, and says so."""
+        reserve, low = self._setup.reserve, False
+        while True:
+            if reserve.look() is not low:
+                low = not low
+                told = {"home": str(self.home.path), "left": reserve.left, "reserve": reserve.size}
+                if low:
+                    log.warning("disk_filled", **told)
+                else:
+                    log.info("disk_recovered", **told)
+                self.loop.take(RoomTold(not low))
+            await trio.sleep(_DISK_SECONDS)
 
     def _retire(self, reason: str) -> None:
         self.loop.halt()

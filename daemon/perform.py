@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 
 import structlog
 import trio
@@ -19,13 +21,17 @@ from clockmesh.daemon.fetch import Fetcher, Outcome
 from clockmesh.daemon.home import Home
 from clockmesh.daemon.hostlink import HostLink
 from clockmesh.daemon.replicate import plan_blobs
+from clockmesh.daemon.reporting import report_of
+from clockmesh.daemon.reserve import Reserve
 from clockmesh.protocol.codec import decode_result, encode_result
 from clockmesh.protocol.errors import RemoteError
 from clockmesh.protocol.ids import RESOLVE, AttemptRef, BlobHash, PeerId
 from clockmesh.protocol.limits import MAX_NODE_BYTES
 from clockmesh.protocol.plan import Plan, Snapshot
+from clockmesh.protocol.reports import NO_REPORT, Report
 from clockmesh.protocol.result import Conclusion, Result
 from clockmesh.runner import host_messages
+from clockmesh.runner.faults import Faults, Point
 from clockmesh.runner.spec import JobSpec, NeedResult, job_dir
 
 log = structlog.get_logger()
@@ -57,7 +63,7 @@ class Performer:
 
     def __init__(self, home: Home, me: PeerId, machine: Machine, blobs: BlobStore, fetcher: Fetcher,
                  take: Callable[[Input], None], sources: Callable[[BlobHash], Iterable[PeerId]],
-                 now: Callable[[], float]) -> None:
+                 reserve: Reserve, now: Callable[[], float], faults: Faults) -> None:
         """`take` feeds the loop. `sources` names the peers that may have a blob, the likeliest first."""
         self._home = home
         self._me = me
@@ -66,7 +72,9 @@ class Performer:
         self._fetcher = fetcher
         self._take = take
         self._sources = sources
+        self._reserve = reserve
         self._now = now
+        self._faults = faults
         self._attempts: dict[AttemptRef, _Attempt] = {}
         self._host: HostLink | None = None
         self._nursery: trio.Nursery | None = None
@@ -131,6 +139,10 @@ class Performer:
             except _Hopeless as error:
                 self._end(ref, Result(Conclusion.FAILURE, error=str(error)))
                 return
+            except OSError as error:  # another peer may have the room that this one has not
+                log.warning("attempt_dropped", run=ref.run.hex(), job=ref.key, attempt=ref.attempt, error=str(error))
+                self._end(ref, None)
+                return
             deadline = self._machine.deadline(ref, self._now())
             if deadline is not None and deadline > self._now():
                 attempt.handed = True
@@ -186,6 +198,7 @@ class Performer:
         """The host's word."""
         match report:
             case host_messages.Started(ref, pid):
+                self._faults.passing(Point.AFTER_SPAWN)
                 log.info("attempt_started", run=ref.run.hex(), job=ref.key, attempt=ref.attempt, pid=pid)
             case host_messages.Ended(ref):
                 if self._nursery is not None:
@@ -193,33 +206,46 @@ class Performer:
 
     async def _bring_back(self, report: host_messages.Ended) -> None:
         ref = report.ref
-        result = None
+        result, told = None, NO_REPORT
         if report.result is not None:
+            told = await trio.to_thread.run_sync(report_of, job_dir(self._home.path, ref), self._blobs)
             try:
                 result = await self._with_content(decode_result(report.result), report)
             except (RemoteError, OSError) as error:
                 result = Result(Conclusion.FAILURE, error=f"the runner host's result cannot be used: {error}")
         log.info("attempt_ended", run=ref.run.hex(), job=ref.key, attempt=ref.attempt,
                  conclusion=result.conclusion.value if result else None, why=report.why or None)
-        self._end(ref, result)
+        self._faults.passing(Point.BEFORE_PROPOSE)
+        self._end(ref, result, told)
 
     async def _with_content(self, result: Result, report: host_messages.Ended) -> Result:
         """The result with its log, and a resolved workflow, kept as blobs."""
         path = job_dir(self._home.path, report.ref) / "log"
         if path.exists():
-            blob = await trio.to_thread.run_sync(self._blobs.put_file, path)
-            result = replace(result, log=blob, log_size=self._blobs.path(blob).stat().st_size)
+            result = await self._with_log(result, path)
         if result.resolved is not None and report.workflow:
-            await trio.to_thread.run_sync(self._blobs.put_file, self._home.path / report.workflow)
+            await self._kept(partial(self._blobs.put_file, self._home.path / report.workflow))
         if (size := len(encode_result(result))) > _MAX_RESULT:
             error = f"the result is too large to be shared: {size} bytes"
             return replace(result, conclusion=Conclusion.FAILURE, outputs=(), error=error, resolved=None)
         return result
 
-    def _end(self, ref: AttemptRef, result: Result | None) -> None:
+    async def _with_log(self, result: Result, path: Path) -> Result:
+        try:
+            blob = await self._kept(partial(self._blobs.adopt, path))
+        except OSError as error:  # how the job ended weighs more than what it said
+            log.warning("report_cut", part="log", folder=path.parent.name, error=str(error))
+            return result
+        return replace(result, log=blob, log_size=self._blobs.path(blob).stat().st_size)
+
+    async def _kept(self, put: Callable[[], BlobHash]) -> BlobHash:
+        """A result's content is promised already: on a full disk it draws on the reserve."""
+        return await trio.to_thread.run_sync(self._reserve.within, put)
+
+    def _end(self, ref: AttemptRef, result: Result | None, report: Report = NO_REPORT) -> None:
         if attempt := self._attempts.pop(ref, None):
             attempt.ended.set()
-        self._take(JobEnded(ref, result))
+        self._take(JobEnded(ref, result, report))
 
     def _send(self, command: host_messages.Command) -> None:
         if self._host is not None:

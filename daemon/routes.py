@@ -48,6 +48,8 @@ VERBS = (
          "run wait", "clockmesh run wait 3f9a1c --timeout 600"),
     Verb("cancel", "POST", "/v1/runs/{run}/cancel", "ask for a run's end",
          "run cancel", "clockmesh run cancel 3f9a1c"),
+    Verb("rerun", "POST", "/v1/runs/{run}/rerun", "run it again, as a new run",
+         "run rerun", "clockmesh run rerun 3f9a1c"),
     Verb("local", "", "", "run a workflow file on this machine, without a mesh",
          "run local", "clockmesh run local .github/workflows/test.yml --job build"),
     Verb("schedule_add", "POST", "/v1/schedules", "run a workflow at the times of its `on.schedule`",
@@ -70,6 +72,7 @@ VERBS = (
          "why", "clockmesh why 3f9a1c"),
     Verb("version", "", "", "print the version",
          "version", "clockmesh version"),
+    Verb("summary", "GET", "/v1/runs/{run}/summary", "read a run's step summaries"),
     Verb("events", "GET", "/v1/runs/{run}/events", "follow a run's changes and log lines until its end"),
     Verb("put_blob", "PUT", "/v1/blobs", "store content under its hash"),
 )

@@ -16,7 +16,7 @@ import trio
 from clockmesh.coordinator.inputs import Change
 from clockmesh.coordinator.machine import Machine
 from clockmesh.coordinator.schedule_view import ScheduleView, schedule_views
-from clockmesh.daemon import founding, join, logs, scheduling, submitting
+from clockmesh.daemon import founding, join, logs, scheduling, submitting, summaries
 from clockmesh.daemon.blobs import BlobStore
 from clockmesh.daemon.config import Listen, check_slots
 from clockmesh.daemon.errors import Conflict, NoMesh, NotFound, UsageError
@@ -25,13 +25,17 @@ from clockmesh.daemon.home import Home
 from clockmesh.daemon.logs import LogLine
 from clockmesh.daemon.member import Member, Timing
 from clockmesh.daemon.network import Network
+from clockmesh.daemon.reserve import Reserve
 from clockmesh.daemon.scheduling import ScheduleOrder
 from clockmesh.daemon.setup import Setup, prepare
 from clockmesh.daemon.store import META_PROBE
+from clockmesh.daemon.submitting import Rerun
+from clockmesh.daemon.summaries import SummaryPart
 from clockmesh.protocol.events import Description
 from clockmesh.protocol.ids import BlobHash, JobKey, MeshId, NodeHash, PeerId, RunId, ScheduleId, peer_text
 from clockmesh.protocol.invitation import Invitation
 from clockmesh.protocol.plan import Guard, Remote, Snapshot
+from clockmesh.runner.faults import Faults
 
 log = structlog.get_logger()
 _SHORTEST_PREFIX = 4
@@ -47,6 +51,10 @@ class Status:
     heads: tuple[NodeHash, ...]
     nodes: int
     addresses: tuple[str, ...]
+    sandbox: str
+    """What jobs run in: `bubblewrap` or `none`."""
+    refused: str = ""
+    """Why no jobs are run here; '' where they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +74,17 @@ class PeerStatus:
 
 
 class Service:
-    """One peer. Make it with the home's lock held; `run` it; ask it."""
+    """One peer. Make it with the home's lock held; `run` it; ask it. What takes on new work raises DiskLow while the
+    home's disk is low."""
 
     def __init__(self, home: Home, *, listen: Listen | None = None, timing: Timing | None = None,
-                 host_unit: bool = False) -> None:
+                 host_unit: bool = False, faults: Faults | None = None) -> None:
         """Reads the home: identity, configuration, store. ConfigurationError where they are not usable. `host_unit`: a
         service manager starts the runner host, this peer never does."""
         self._setup: Setup = prepare(home, listen)
         self._timing = timing or Timing()
         self._host_unit = host_unit
+        self._faults = faults
         self._handlers = PeerHandlers()
         self._network = Network(self._setup.key, (self.listen.host, self.listen.port), self._handlers)
         self._member: Member | None = None
@@ -128,12 +138,13 @@ class Service:
         return self._timing.now()
 
     def status(self) -> Status:
-        addresses = tuple(self._network.addresses)
+        addresses, sandbox = tuple(self._network.addresses), self._setup.config.jobs_sandbox.name
         if self._member is None:
-            return Status(peer_text(self.me), None, (), 0, addresses)
+            return Status(peer_text(self.me), None, (), 0, addresses, sandbox)
         clock = self._member.clock
         name = self._member.machine.name_of(self.me)
-        return Status(name, self._member.mesh, tuple(clock.heads), len(clock), addresses)
+        return Status(name, self._member.mesh, tuple(clock.heads), len(clock), addresses, sandbox,
+                      self._member.refused)
 
     def peers(self) -> list[PeerStatus]:
         """All members, sorted by name. NoMesh."""
@@ -146,10 +157,16 @@ class Service:
         ]
         return sorted(rows, key=lambda row: (row.name, row.peer))
 
+    @property
+    def reserve(self) -> Reserve:
+        """How much room the home's disk has."""
+        return self._setup.reserve
+
     async def init(self, name: str | None = None, slots: int | None = None) -> MeshId:
         """Found a mesh. Conflict when this peer belongs to one; UsageError for a bad name or number."""
         async with self._joining:
             self._refuse_second_mesh()
+            self.reserve.refuse_when_low()
             mesh = await founding.found(self._setup, self._describe(name, slots))
             await self._enter(mesh)
             return mesh
@@ -160,6 +177,7 @@ class Service:
         Unreachable when none of its addresses answers."""
         async with self._joining:
             self._refuse_second_mesh()
+            self.reserve.refuse_when_low()
             invitation = Invitation.from_line(line)
             mesh = await join.join(self._setup, self._network, invitation, self._describe(name, slots))
             await self._enter(mesh)
@@ -168,7 +186,8 @@ class Service:
     async def invite(self, ttl_s: float) -> str:
         """One line that admits one peer within `ttl_s` seconds; durable before it returns. NoMesh; UsageError for a
         time that is not between a second and 30 days."""
-        return await self._in_mesh().invitations.make(ttl_s, tuple(self._network.addresses))
+        with self.reserve.new_work():
+            return await self._in_mesh().invitations.make(ttl_s, tuple(self._network.addresses))
 
     async def probe(self) -> None:
         """Return when a write to the store has come through: what `alive` means for this peer."""
@@ -187,12 +206,23 @@ class Service:
         when it checks out its own repository and comes without; NotFound when the snapshot's blob is not here (put it
         first); the coordinator's Refused."""
         order = submitting.Order(workflow, path, dict(inputs or {}), priority, guard, force, snapshot, remote)
-        return await submitting.submit(self._in_mesh(), order)
+        with self.reserve.new_work():
+            return await submitting.submit(self._in_mesh(), order)
 
     async def cancel(self, run: RunId) -> None:
         """Ask that `run` end; durable before it returns. NoMesh; the coordinator's NotFound, and Conflict when it has
         ended."""
         await self._in_mesh().cancel(run)
+
+    async def rerun(self, run: RunId, *, abandon: bool = False) -> Rerun:
+        """Take on the plan of `run` as a new run, with today's members as its electorate; durable before it returns.
+        NoMesh; the coordinator's NotFound, and Conflict when it has not ended, unless it is to be abandoned: then its
+        end is asked for too."""
+        return await submitting.rerun(self._in_mesh(), run, abandon)
+
+    async def settled(self, run: RunId) -> None:
+        """Return when what was decided here of `run` before the call is durable; show nothing of it earlier."""
+        await self._in_mesh().loop.settled(run)
 
     def find_run(self, text: str) -> RunId:
         """The run whose id begins with these hexadecimal digits. NoMesh; NotFound for none; UsageError for several, or
@@ -217,7 +247,8 @@ class Service:
     async def add_schedule(self, wanted: ScheduleOrder) -> ScheduleId:
         """Make a run of a workflow at each time of its `on.schedule`; durable before it returns. As `submit`, and
         WorkflowError for a workflow that is never due; the coordinator's Conflict for a name that is taken."""
-        return await scheduling.add(self._in_mesh(), wanted)
+        with self.reserve.new_work():
+            return await scheduling.add(self._in_mesh(), wanted)
 
     async def change_schedule(self, schedule: ScheduleId, what: Change) -> None:
         """Pause, resume or remove it. NoMesh; the coordinator's NotFound."""
@@ -225,12 +256,17 @@ class Service:
 
     async def trigger_schedule(self, schedule: ScheduleId) -> RunId:
         """A run of it now, beside its ticks. NoMesh; the coordinator's NotFound."""
-        return await scheduling.trigger(self._in_mesh(), schedule)
+        with self.reserve.new_work():
+            return await scheduling.trigger(self._in_mesh(), schedule)
 
     def schedules(self) -> list[ScheduleView]:
         """By name. NoMesh."""
         member = self._in_mesh()
         return schedule_views(member.machine, member.loop.wall_ms())
+
+    def schedule_time(self) -> int:
+        """What the clock shows that schedules go by, in ms since 1970. NoMesh."""
+        return self._in_mesh().loop.wall_ms()
 
     def find_schedule(self, text: str) -> ScheduleId:
         """The schedule of this name, or whose id begins so. NoMesh; NotFound; UsageError for several."""
@@ -240,7 +276,14 @@ class Service:
 
     async def put_blob(self, chunks: AsyncIterator[bytes], limit: int | None = None) -> BlobHash:
         """Keep content, of any sizes of pieces. TooLarge above `limit` (default limits.MAX_BLOB_BYTES) bytes."""
-        return await self.blobs.put_stream(chunks, limit)
+        with self.reserve.new_work():
+            return await self.blobs.put_stream(self._while_room(chunks), limit)
+
+    async def _while_room(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Content must not fill the disk up to the reserve."""
+        async for chunk in chunks:
+            self.reserve.refuse_when_low()
+            yield chunk
 
     async def read_log(self, run: RunId, key: JobKey | None = None, *,
                        follow: bool = False) -> AsyncGenerator[LogLine, None]:
@@ -251,6 +294,12 @@ class Service:
         NoMesh; NotFound for a run or a job that is not there."""
         async for line in logs.read(self._in_mesh(), run, key, follow=follow):
             yield line
+
+    async def read_summaries(self, run: RunId) -> AsyncGenerator[SummaryPart, None]:
+        """The step summaries of the jobs that have ended, in the plan's order; what no reachable peer has is left out.
+        NoMesh."""
+        async for part in summaries.read(self._in_mesh(), run):
+            yield part
 
     # ---- inside ----
 
@@ -271,7 +320,8 @@ class Service:
     async def _enter(self, mesh: MeshId) -> None:
         if self._nursery is None:
             raise Conflict("the daemon is stopping")
-        member = Member(self._setup, mesh, self._network, self._timing, host_unit=self._host_unit)
+        member = Member(self._setup, mesh, self._network, self._timing, host_unit=self._host_unit,
+                        faults=self._faults)
         # The store says already that this peer belongs to the mesh: a client that hangs up must not leave it outside.
         with trio.CancelScope(shield=True):
             await self._nursery.start(member.run)

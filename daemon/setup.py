@@ -13,9 +13,11 @@ from clockmesh.daemon.errors import ConfigurationError
 from clockmesh.daemon.home import Home
 from clockmesh.daemon.identity import load_or_create
 from clockmesh.daemon.network_address import free_port
+from clockmesh.daemon.reserve import Reserve
 from clockmesh.daemon.store import META_LISTEN, META_RETIRED, Store
 from clockmesh.protocol.events import Description
 from clockmesh.protocol.keys import SigningKey
+from clockmesh.runner.sandbox import NETWORK_OFF
 
 _ARCHITECTURES = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
 """What GitHub calls them in runs-on."""
@@ -32,6 +34,7 @@ class Setup:
     """The port chosen."""
     store: Store
     blobs: BlobStore
+    reserve: Reserve
 
     def describe(self, name: str | None, slots: int | None, addresses: tuple[str, ...],
                  known: Description | None = None) -> Description:
@@ -55,10 +58,11 @@ def prepare(home: Home, listen: Listen | None = None) -> Setup:
     config = read_config(home.config)
     key = load_or_create(home.identity)
     blobs = BlobStore(home.blobs)
-    store = Store.open(home.store, key.peer)
+    reserve = Reserve(home.reserve, config.reserve)
+    store = Store.open(home.store, key.peer, reserve)
     if reason := store.get(META_RETIRED):
         raise ConfigurationError(reason.decode())
-    return Setup(home, key, config, _settle_listen(store, listen or config.listen), store, blobs)
+    return Setup(home, key, config, _settle_listen(store, listen or config.listen), store, blobs, reserve)
 
 
 def _settle_listen(store: Store, wanted: Listen | None) -> Listen:
@@ -93,4 +97,6 @@ def labels(config: Config) -> tuple[str, ...]:
     """What this peer offers jobs, lower case and sorted: system, architecture, host name, and its owner's labels."""
     machine = platform.machine().lower()
     own = {platform.system().lower(), _ARCHITECTURES.get(machine, machine), host_name().lower()}
+    if config.jobs_sandbox.on:
+        own.add(NETWORK_OFF)
     return tuple(sorted(own | set(config.labels)))

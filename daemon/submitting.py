@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import structlog
 import trio
 
-from clockmesh.coordinator.inputs import SubmitWanted
+from clockmesh.coordinator.inputs import RerunWanted, SubmitWanted
+from clockmesh.coordinator.view import may_be_running
 from clockmesh.daemon.errors import NeedsSnapshot, NotFound, TooLarge, UsageError
 from clockmesh.daemon.member import Member
 from clockmesh.protocol.blobs import manifest_of
 from clockmesh.protocol.codec import encode_plan
 from clockmesh.protocol.errors import LocalError
-from clockmesh.protocol.ids import RunId
+from clockmesh.protocol.ids import PeerId, RunId
 from clockmesh.protocol.limits import MAX_NODE_BYTES
 from clockmesh.protocol.plan import Guard, Plan, Remote, Snapshot
 from clockmesh.runner.plan import make_plan, read_workflow, resolve_plan, uses_checkout
@@ -55,6 +56,25 @@ async def submit(member: Member, order: Order) -> RunId:
         raise UsageError("the submission was answered without a run")
     log.info("run_submitted", run=run.hex(), workflow=plan.name, jobs=len(plan.jobs))
     return run
+
+
+@dataclass(frozen=True, slots=True)
+class Rerun:
+    run: RunId
+    """The new one."""
+    may_be_running: tuple[PeerId, ...]
+    """Who may go on with a job of the old one, until it hears that its end was asked for."""
+
+
+async def rerun(member: Member, run: RunId, abandon: bool) -> Rerun:
+    """Durable when it returns. Errors: see `Service.rerun`."""
+    holding = tuple(may_be_running(member.machine, run)) if run in member.machine.runs else ()
+    again = await member.request(lambda token: RerunWanted(token, run, os.urandom(NONCE_BYTES),
+                                                           member.clock.combined_head(), abandon))
+    if again is None:
+        raise UsageError("the submission was answered without a run")
+    log.info("run_submitted", run=again.hex(), workflow=member.machine.runs[again].plan.name, again=run.hex())
+    return Rerun(again, holding)
 
 
 async def prepare(member: Member, order: Order) -> Plan:
@@ -96,6 +116,6 @@ def _read(order: Order) -> Plan:
     plan: Plan = make_plan(workflow, path=order.path, workflow_blob=manifest_of(order.workflow).blob,
                      source=order.snapshot or Snapshot(), inputs=order.inputs, force=order.force,
                      event=order.event)
-    if order.snapshot is None and uses_checkout(workflow, plan):
+    if (order.snapshot is None or order.snapshot.blob is None) and uses_checkout(workflow, plan):
         raise NeedsSnapshot(f"{order.path} checks out its repository: submit it from a work tree, or with --remote URL")
     return plan

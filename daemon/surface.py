@@ -16,6 +16,7 @@ from clockmesh.coordinator.schedule_view import ScheduleView
 from clockmesh.coordinator.view import JobView, RunView, run_view
 from clockmesh.protocol.ids import MeshId, NodeHash, PeerId, RunId
 from clockmesh.protocol.plan import Remote
+from clockmesh.protocol.reports import Annotation
 
 Name = Callable[[PeerId], str]
 Json = dict[str, object]
@@ -70,6 +71,21 @@ def job_json(job: JobView, name: Name) -> Json:
         "started_at": iso(job.started_ms),
         "finished_at": iso(job.finished_ms),
         "duplicates": job.duplicates,
+        "annotations": [_annotation_json(told) for told in job.report.annotations],
+        "more_annotations": job.report.more,
+        "summary_bytes": job.report.summary_size,
+    }
+
+
+def _annotation_json(told: Annotation) -> Json:
+    return {
+        "level": told.level.value,
+        "message": told.message,
+        "step": told.step,
+        "title": told.title,
+        "file": told.file,
+        "line": told.line or None,
+        "column": told.column or None,
     }
 
 
@@ -94,9 +110,9 @@ def _head(view: RunView, name: Name) -> Json:
     }
 
 
-def schedules_json(views: Iterable[ScheduleView], machine: Machine) -> Json:
-    """`schedule list`, in the order given."""
-    return {"v": VERSION, "schedules": [schedule_json(view, machine) for view in views]}
+def schedules_json(views: Iterable[ScheduleView], machine: Machine, wall_ms: int) -> Json:
+    """`schedule list`, in the order given; `wall_ms` is the time by the clock that schedules go by."""
+    return {"v": VERSION, "now_at": iso(wall_ms), "schedules": [schedule_json(view, machine) for view in views]}
 
 
 def schedule_json(view: ScheduleView, machine: Machine) -> Json:

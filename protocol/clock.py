@@ -58,10 +58,14 @@ class Place:
 
 
 class Clock:
-    """The nodes of one mesh. Nothing is ever taken out."""
+    """The nodes of one mesh. Nothing is ever taken out.
 
-    def __init__(self, mesh: MeshId) -> None:
+    `is_open`: of authors who were never introduced to one another. Anybody may write in it, and it has as many
+    beginnings as there are authors who began alone."""
+
+    def __init__(self, mesh: MeshId, *, is_open: bool = False) -> None:
         self.mesh = mesh
+        self._is_open = is_open
         self.height = 0
         """Of the highest node."""
         self._nodes: dict[NodeHash, Node] = {}
@@ -84,10 +88,10 @@ class Clock:
         self._refuse_fork(node)
         parents = self._parents_of(node)
         if not parents:
-            self._check_founding(node)
+            self._check_beginning(node)
             joined = [node.author]
         else:
-            if node.author not in self._admitted:
+            if node.author not in self._admitted and not self._is_open:
                 raise UnknownAuthor(node.author)
             self._check_place(node, parents)
             joined = []
@@ -113,13 +117,14 @@ class Clock:
             raise MissingParents(tuple(missing))
         return found
 
-    def _check_founding(self, node: Node) -> None:
+    def _check_beginning(self, node: Node) -> None:
         founded = node.events[0] if node.events else None
-        if not isinstance(founded, MeshFounded) or mesh_id(node.author, founded.nonce) != self.mesh:
+        founds = isinstance(founded, MeshFounded) and mesh_id(node.author, founded.nonce) == self.mesh
+        if not founds and not self._is_open:
             raise RemoteError("a node without parents that does not found this mesh")
         if node.seq != 1 or node.height != 1 or node.previous is not None:
             raise RemoteError("a founding node has seq 1, height 1 and nothing before it")
-        if self._order:
+        if self._order and not self._is_open:
             raise RemoteError("this mesh was founded already")
 
     def _check_place(self, node: Node, parents: list[Node]) -> None:

@@ -22,6 +22,7 @@ from clockmesh.protocol.events import (
     InvitationRedeemed,
     JobClaimed,
     MeshFounded,
+    Noted,
     PeerAdmitted,
     PeerDescribed,
     ResultAccepted,
@@ -32,6 +33,8 @@ from clockmesh.protocol.events import (
 from clockmesh.protocol.ids import JobKey, PeerId, ResultHash, RunId
 from clockmesh.protocol.plan import Guard
 from clockmesh.protocol.plan_codec import read_plan, read_result, write_plan, write_result
+from clockmesh.protocol.report_codec import read_reported, write_reported
+from clockmesh.protocol.reports import JobReported
 from clockmesh.protocol.schedule_codec import (
     read_moved,
     read_paused,
@@ -65,6 +68,7 @@ from clockmesh.protocol.wire import (
     raw_or_none,
     real,
     shallow,
+    text,
     unpack,
 )
 
@@ -252,6 +256,11 @@ def _read_accepted(rest: list[object]) -> ResultAccepted:
     return ResultAccepted(_run(run), _key(key), _attempt(attempt), ResultHash(raw(result, "result hash", 32)))
 
 
+def _read_noted(rest: list[object]) -> Noted:
+    label, data = rest
+    return Noted(line(label, "label", limits.MAX_NOTE_LABEL, 1), text(data, "note", limits.MAX_NOTE))
+
+
 @dataclass(frozen=True, slots=True)
 class _Kind:
     code: int
@@ -282,6 +291,7 @@ _KINDS = (
     _Kind(22, 1, AttemptEnded, 4, lambda e: [e.run, e.key, e.attempt, e.how.value], _read_ended),
     _Kind(23, 1, ResultProposed, 4, lambda e: [e.run, e.key, e.attempt, write_result(e.result)], _read_proposed),
     _Kind(24, 1, ResultAccepted, 4, lambda e: [e.run, e.key, e.attempt, e.result], _read_accepted),
+    _Kind(25, 1, JobReported, 7, write_reported, read_reported),
     _Kind(30, 1, ScheduleSet, 15, write_set, read_set),
     _Kind(31, 1, ScheduleMoved, 6, write_moved, read_moved),
     _Kind(32, 1, ScheduleVoted, 4, lambda e: [e.schedule, e.follows, e.number, e.move], read_voted),
@@ -290,6 +300,7 @@ _KINDS = (
     _Kind(35, 1, ScheduleResumed, 3, lambda e: [e.schedule, e.count, e.due_from_ms], read_resumed),
     _Kind(36, 1, TickSubmitted, 2, lambda e: [e.schedule, e.due_ms], read_tick),
     _Kind(37, 1, TickSkipped, 2, lambda e: [e.schedule, e.due_ms], read_skipped),
+    _Kind(50, 1, Noted, 2, lambda e: [e.label, e.data], _read_noted),
 )
 _BY_CODE: dict[int, _Kind] = {kind.code: kind for kind in _KINDS}
 _BY_TYPE = {kind.event: kind for kind in _KINDS}

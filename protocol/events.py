@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from clockmesh.protocol.ids import JobKey, PeerId, ResultHash, RunId
 from clockmesh.protocol.plan import Guard, Plan
+from clockmesh.protocol.reports import JobReported
 from clockmesh.protocol.result import Result
 from clockmesh.protocol.schedules import ScheduleFact
 
@@ -129,6 +130,16 @@ class ResultAccepted:
 
 
 @dataclass(frozen=True, slots=True)
+class Noted:
+    """Something that a program using the Python API wrote down (`MerkleClock.append`); no peer acts on it."""
+
+    label: str
+    """What its author calls itself."""
+    data: str
+    """A JSON object."""
+
+
+@dataclass(frozen=True, slots=True)
 class UnknownEvent:
     """An event of a newer version: kept, passed on, ignored."""
 
@@ -150,6 +161,8 @@ Event = (
     | AttemptEnded
     | ResultProposed
     | ResultAccepted
+    | JobReported
     | ScheduleFact
+    | Noted
     | UnknownEvent
 )

@@ -95,12 +95,25 @@ MAX_OUTPUT_BYTES = 16 * 1024
 MAX_ERROR = 2048
 """The one line that says why a job failed."""
 
+MAX_ANNOTATIONS = 50
+"""Of one job, as on GitHub."""
+
+MAX_ANNOTATION = 4096
+"""The message of one."""
+
+MAX_ANNOTATION_BYTES = 32 * 1024
+"""Of one job's annotations together, in UTF-8: they travel beside the result."""
+
 MAX_REASON = 1024
 """The one line that says why a request was refused."""
 
 MAX_OVER = 1024
 """Attempts that one beacon lists in `over`; with keys of 190 bytes they fill it. A voter with as many must not grant
 above another: a grant that its beacon cannot list would break rule 5."""
+
+MAX_NOTE_LABEL = 256
+MAX_NOTE = 128 * 1024
+"""A note's JSON; more belongs into a blob."""
 
 MAX_CODE = 2**16 - 1
 """Codes and versions of events."""

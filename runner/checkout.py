@@ -71,8 +71,8 @@ def check_out_snapshot(blob: Path, origin: str, options: Options, folder: Path, 
         git.lines(folder, "index-pack", "-o", f".git/objects/pack/pack-{meta.sha}.idx", str(pack))
         pack.rename(folder / f".git/objects/pack/pack-{meta.sha}.pack")
         if meta.shallow:
-            (folder / ".git" / "shallow").write_text(meta.sha + "\n")
-        _switch(git, folder, meta.sha, branch, tracked=bool(origin))
+            (folder / ".git" / "shallow").write_text("".join(f"{commit}\n" for commit in meta.shallow))
+        _switch(git, folder, meta.sha, branch, upstream=(meta.upstream or meta.sha) if origin else "")
     extract_files(blob, folder, meta.deleted)
     say(f"The submitted work tree{f' at {meta.sha}' if meta.sha else ''}")
 
@@ -91,7 +91,7 @@ def check_out_remote(source: Remote, options: Options, folder: Path, git: Git) -
         ref, sha = _look_up(git, folder, wanted)
     _fetch(git, folder, ref, sha, options.depth)
     branch = ref.removeprefix(_BRANCH) if ref.startswith(_BRANCH) else ""
-    _switch(git, folder, sha, branch, tracked=True)
+    _switch(git, folder, sha, branch, upstream=sha)
     return ref, sha
 
 
@@ -157,13 +157,14 @@ def _fetch(git: Git, folder: Path, ref: str, sha: str, depth: int) -> None:
         git.run(folder, "fetch", "--quiet", "--no-tags", "origin", ref)
 
 
-def _switch(git: Git, folder: Path, sha: str, branch: str, *, tracked: bool) -> None:
+def _switch(git: Git, folder: Path, sha: str, branch: str, *, upstream: str) -> None:
+    """Check out; the branch follows that of `origin`, which is at the commit `upstream`, if that is not ''."""
     if not branch:
         git.run(folder, "checkout", "--quiet", "--force", "--detach", sha)
         return
-    if tracked:
-        git.lines(folder, "update-ref", f"refs/remotes/origin/{branch}", sha)
+    if upstream:
+        git.lines(folder, "update-ref", f"refs/remotes/origin/{branch}", upstream)
     git.run(folder, "checkout", "--quiet", "--force", "-B", branch, sha)
-    if tracked:
+    if upstream:
         git.lines(folder, "config", f"branch.{branch}.remote", "origin")
         git.lines(folder, "config", f"branch.{branch}.merge", _BRANCH + branch)

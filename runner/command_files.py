@@ -19,6 +19,8 @@ MAX_FILE_BYTES = 8 * 1024 * 1024
 """Of one such file; outputs are bounded far lower, this only keeps a runaway step from filling memory."""
 MAX_SUMMARY_BYTES = 1024 * 1024
 """Of one step, as on GitHub."""
+MAX_SUMMARIES = 20
+"""Of one job, as GitHub shows."""
 
 _KINDS = ("output", "env", "path", "state", "step_summary")
 _BLOCKED = ("NODE_OPTIONS",)
@@ -39,6 +41,8 @@ class Said:
     env: Mapping[str, str] = field(default_factory=dict)
     paths: tuple[str, ...] = ()
     """In the order written: the last comes first in PATH."""
+    state: Mapping[str, str] = field(default_factory=dict)
+    """Of an action, for its own post step."""
     errors: tuple[str, ...] = ()
     failed: bool = False
 
@@ -59,12 +63,13 @@ class CommandFiles:
         outputs = dict(self._pairs("output", errors))
         env = dict(self._pairs("env", errors))
         paths: list[str] = _or_error("path", errors, lambda: _lines(self._text("path")), [])
+        state = dict(self._pairs("state", errors))
         failed = bool(errors)
         for name in [name for name in env if name.upper() in _BLOCKED]:
             del env[name]
             errors.append(f"Can't store {name.upper()} output parameter using '$GITHUB_ENV' command.")
         env = {name: value for name, value in env.items() if not name.upper().startswith(_RESERVED)}
-        return Said(outputs, env, tuple(paths), tuple(errors), failed)
+        return Said(outputs, env, tuple(paths), state, tuple(errors), failed)
 
     def summary(self) -> str:
         """What the step wrote of its summary. CommandFileError when it is more than a summary may be."""
@@ -93,6 +98,24 @@ class CommandFiles:
         if len(data) > MAX_FILE_BYTES:
             raise CommandFileError(f"The file is larger than {MAX_FILE_BYTES // (1024 * 1024)} MiB.")
         return data.decode("utf-8-sig", errors="replace")
+
+
+class Summaries:
+    """The file that has the summaries of a job's steps, one after the other."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._count = 0
+
+    def add(self, text: str) -> None:
+        """Of one step; nothing for ''. CommandFileError when the job has enough."""
+        if not text:
+            return
+        if self._count >= MAX_SUMMARIES:
+            raise CommandFileError(f"a job may have {MAX_SUMMARIES} step summaries; this one is not kept")
+        self._count += 1
+        with self._path.open("a") as kept:
+            kept.write(text if text.endswith("\n") else text + "\n")
 
 
 def _open_at_once(path: str, flags: int) -> int:

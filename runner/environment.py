@@ -42,9 +42,9 @@ class Places:
     event: Path
 
 
-def make_places(folder: Path) -> Places:
-    """Empty folders in the attempt's directory."""
-    work = folder / "work"
+def make_places(spec: JobSpec, folder: Path) -> Places:
+    """Empty folders in the attempt's directory, or where the sandbox has them."""
+    work = Path(spec.work) if spec.work else folder / "work"
     places = Places(work / "repository", work / "temp", work / "tools", work / "scripts", work / "event.json")
     for place in (places.workspace, places.temp, places.tools, places.scripts):
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -86,6 +86,8 @@ def step_environment(
     environment = host_environment() | {"CI": "true"} | dict(env)
     if isinstance(github, dict):
         environment |= {f"GITHUB_{name.upper()}": to_text(github.get(name)) for name in _GITHUB}
+        if path := to_text(github.get("action_path")):
+            environment["GITHUB_ACTION_PATH"] = path
     if isinstance(runner, dict):
         environment |= {f"RUNNER_{name.upper()}": to_text(value) for name, value in runner.items() if name != "debug"}
     environment |= {

@@ -22,6 +22,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from clockmesh.runner.box import check
+from clockmesh.runner.faults import FaultError, Faults
 from clockmesh.runner.host_jobs import Jobs, boottime
 from clockmesh.runner.host_link import Link
 from clockmesh.runner.host_messages import (
@@ -37,8 +39,10 @@ from clockmesh.runner.host_messages import (
 from clockmesh.runner.host_messages import Jobs as KnownJobs
 from clockmesh.runner.job import lead
 from clockmesh.runner.keeper import run_warden
+from clockmesh.runner.lossy import LossyStream
 from clockmesh.runner.notify import Notifier
 from clockmesh.runner.proctree import become_subreaper
+from clockmesh.runner.sandbox import Sandbox
 
 _TICK_S = 0.1
 """The loop's longest sleep while a job exists: `select` does not count suspended time, D does."""
@@ -49,15 +53,17 @@ _LEASE_S = 15.0
 class Host:
     """The loop."""
 
-    def __init__(self, home: Path, notifier: Notifier, *, unit: bool = False) -> None:
+    def __init__(self, home: Path, notifier: Notifier, faults: Faults, *, unit: bool = False) -> None:
         """`unit`: a service manager runs it, and it ends when that says so, however idle and alone it is."""
         self._unit = unit
+        self._home = home
+        self._refused = ""
         self._notifier = notifier
         self._selector = selectors.DefaultSelector()
         mark = _home_mark(home)
         self._mark = f"{mark}{secrets.token_hex(4)}:"
         self._lives, warden = _start_warden(self._mark)
-        self._jobs = Jobs(home, self._mark, lead, lambda report: self._link.report(report), {warden})
+        self._jobs = Jobs(home, self._mark, lead, lambda report: self._link.report(report), {warden}, faults)
         ended = self._jobs.take_over(mark)
         if ended:
             _say(f"ended {ended} processes that an earlier host had left")
@@ -95,9 +101,10 @@ class Host:
 
     def _obey(self, command: Command) -> None:
         match command:
-            case Hello(_, lease):
+            case Hello(_, lease, sandbox):
                 self._lease = lease
-                self._link.report(KnownJobs(tuple(self._jobs.known())))
+                self._set_sandbox(sandbox)
+                self._link.report(KnownJobs(tuple(self._jobs.known()), self._refused))
                 for ended in self._jobs.ended():
                     self._link.report(ended)
             case Start(spec, deadline):
@@ -113,6 +120,14 @@ class Host:
                 self._jobs.forget(ref)
             case QuitIfIdle():
                 self._stopping = self._stopping or not (self._unit or self._jobs.running)
+
+    def _set_sandbox(self, sandbox: Sandbox) -> None:
+        """Try it once: bubblewrap may be there and be forbidden to do what it must."""
+        if sandbox != self._jobs.sandbox or self._refused:
+            self._jobs.sandbox = sandbox
+            self._refused = check(sandbox, self._home)
+        if self._refused:
+            _say(f"no job can be started: {self._refused}")
 
     def _signalled(self, numbers: bytes) -> None:
         self._jobs.reap()
@@ -151,7 +166,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--home", required=True, type=Path, help="the daemon's home")
     parser.add_argument("--unit", action="store_true", help="a service manager runs it: never end unasked")
     options = parser.parse_args(arguments)
+    sys.stderr = LossyStream(sys.stderr)  # the home's disk may be full
     home = options.home.resolve()
+    try:
+        faults = Faults.from_environment(os.environ)
+    except FaultError as error:
+        _say(str(error))
+        return 78
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _lock(home) as locked:
         if not locked:
@@ -160,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         become_subreaper()
         gc.collect()
         gc.freeze()  # what is loaded now is shared by all jobs: keep the collector from touching it in each fork
-        Host(home, Notifier(os.environ), unit=options.unit).run()
+        Host(home, Notifier(os.environ), faults, unit=options.unit).run()
     return 0
 
 

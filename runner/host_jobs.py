@@ -7,36 +7,33 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgpack
 
-from clockmesh.protocol.codec import decode_result
-from clockmesh.protocol.errors import ProtocolError
+from clockmesh.protocol.codec import encode_result
 from clockmesh.protocol.ids import AttemptRef
+from clockmesh.protocol.result import Conclusion, Result
+from clockmesh.runner.box import Box, job_user
+from clockmesh.runner.faults import Faults, Point
 from clockmesh.runner.files import remove_tree, write_whole
 from clockmesh.runner.host_messages import Ended, KnownJob, Report, Started
-from clockmesh.runner.keeper import KILL, STOP, run_keeper
-from clockmesh.runner.proctree import (
-    all_processes,
-    boot_id,
-    descendants,
-    end,
-    end_session,
-    end_tree,
-    look_up,
-    marked,
-    set_title,
-)
-from clockmesh.runner.spec import JobSpec, job_dir, spec_from_map, spec_to_map
+from clockmesh.runner.keeper import DEADLINE, KILL, STOP, STUCK, STUCK_S, bounds_of, run_keeper, until
+from clockmesh.runner.leader_files import read_result, read_spec, remove_links, workflow_of
+from clockmesh.runner.leader_record import RECORD, end_recorded, prepare_record, record_leader
+from clockmesh.runner.proctree import all_processes, descendants, end, end_tree, marked, set_title
+from clockmesh.runner.sandbox import NETWORK_OFF, NO_SANDBOX, USERS, Sandbox, described
+from clockmesh.runner.spec import JobSpec, job_dir, spec_to_map
 
-DEADLINE = "deadline"
-"""Why an attempt has no result when its D had passed."""
+_STUCK_RESULT = encode_result(Result(
+    Conclusion.FAILURE, error=f"the job was still there {STUCK_S:.0f} s after it was told to end, and was killed"
+))  # fmt: skip
+"""Of a job that a person cancelled, or whose time was over: to run it again would come to the same."""
 
 Lead = Callable[[JobSpec, Path, str], None]
 """Runs the job of a spec in a directory with this mark: in the process it is called in, to the end."""
@@ -55,6 +52,8 @@ class _Running:
     mark: str
     keeper: int
     control: socket.socket
+    user: int
+    """Its uid."""
     said: bytes = b""
     leader: int = 0
     killed: str = ""
@@ -67,14 +66,18 @@ class Jobs:
     """What runs and what has ended. Single-threaded; `tick` must be called at least every 0.1 s while `running`."""
 
     def __init__(
-        self, home: Path, mark: str, lead: Lead, report: Callable[[Report], None], children: set[int]
+        self, home: Path, mark: str, lead: Lead, report: Callable[[Report], None], children: set[int],
+        faults: Faults | None = None,
     ) -> None:
         """`children`: processes that the host has forked by now and that are no job's."""
+        self.sandbox: Sandbox = NO_SANDBOX
+        """Of the jobs that are started from now on."""
         self._children = children
         self._home = home
         self._mark = mark
         self._lead = lead
         self._report = report
+        self._faults = faults or Faults()
         self._running: dict[AttemptRef, _Running] = {}
         self._keepers: dict[int, Path] = {}
         """Of attempts that run, or whose keeper is still removing their files."""
@@ -112,6 +115,7 @@ class Jobs:
         else:
             try:
                 self._running[ref] = self._fork(spec, deadline)
+                self._faults.passing(Point.HOST_AFTER_SPAWN)
             except OSError as error:
                 self._finish(ref, Ended(ref, None, f"could not be started: {error.strerror or error}"))
 
@@ -119,6 +123,7 @@ class Jobs:
         job = self._running.get(ref)
         if job is not None and not job.killed and deadline > job.deadline > boottime():
             job.deadline = deadline
+            _tell(job, until(deadline))
 
     def stop(self, ref: AttemptRef) -> None:
         """Cancel politely; the job itself keeps the times between the signals."""
@@ -150,7 +155,12 @@ class Jobs:
             if job.orphaned:
                 self._end_orphans(ref, job)
             elif job.killed or now >= job.deadline:
-                self.kill(ref, DEADLINE)
+                self._kill_in_time(ref, job)
+
+    def _kill_in_time(self, ref: AttemptRef, job: _Running) -> None:
+        if not job.killed:
+            self._faults.passing(Point.HOST_BEFORE_KILL)
+        self.kill(ref, DEADLINE)
 
     def hear(self, control: socket.socket) -> None:
         """A keeper said something, or its socket ended."""
@@ -166,10 +176,10 @@ class Jobs:
             kind, _, number = word.partition(" ")
             if kind == "pid":
                 job.leader = int(number)
-                _record(job)
+                record_leader(job.folder, job.leader)
                 self._report(Started(ref, job.leader))
             else:
-                self._end(ref, job, _why(kind, number))
+                self._end(ref, job, _why(kind, number), _STUCK_RESULT if kind == STUCK else None)
                 return
         if not data:
             job.orphaned = True
@@ -191,7 +201,7 @@ class Jobs:
             passed = end(marked(mark))
         for folder in sorted(self._home.glob("jobs/*/*/")):
             if os.listdir(folder) != ["log"]:  # all that is left of most, which are forgotten
-                count += _end_recorded(folder)
+                count += end_recorded(folder)
                 self._take_over_result(folder)
         return count
 
@@ -200,7 +210,10 @@ class Jobs:
         folder.mkdir(parents=True, exist_ok=True)
         self._clear(folder)
         write_whole(folder / "spec", msgpack.packb(spec_to_map(spec)), durable=False)
+        prepare_record(folder)
         mark = f"{self._mark}{folder.parent.name}/{folder.name}"
+        user = self._free_user()
+        box = self._box(spec, folder, mark, user)
         ours, theirs = socket.socketpair()
         ours.setblocking(False)  # a keeper that is stuck must not hold up the other jobs
         keeper = os.fork()
@@ -208,13 +221,29 @@ class Jobs:
             try:
                 _keep_only(theirs)
                 title = f"{spec.key} of {spec.run[:12]}, attempt {spec.attempt}"
-                run_keeper(theirs, title, lambda: self._lead(spec, folder, mark), folder / "work")
+                bounds = bounds_of(deadline, spec.job.timeout_s)
+                run_keeper(theirs, title, lambda: self._lead(*_inside(spec, folder, box), mark), folder / "work",
+                           bounds, box)  # fmt: skip
             finally:
                 os._exit(70)
         self._children.add(keeper)
         self._keepers[keeper] = folder
         theirs.close()
-        return _Running(spec, folder, deadline, mark, keeper, ours)
+        return _Running(spec, folder, deadline, mark, keeper, ours, user)
+
+    def _box(self, spec: JobSpec, folder: Path, mark: str, user: int) -> Box | None:
+        if not self.sandbox.on:
+            return None
+        files = (spec.workflow, spec.snapshot)
+        return Box(self.sandbox, folder, mark, user, hidden=self._home, network=_has_network(spec), files=files)
+
+    def _free_user(self) -> int:
+        """Whose the next job is: nobody's who has one here. Jobs that share folders share a user."""
+        if any(extra.writable for extra in self.sandbox.extras):
+            return job_user(0)
+        taken = {job.user for job in self._running.values()}
+        first = zlib.crc32(self._mark.encode())  # other homes on this machine begin elsewhere
+        return next((user for number in range(USERS) if (user := job_user(first + number)) not in taken), job_user(0))
 
     def _end_orphans(self, ref: AttemptRef, job: _Running) -> None:
         """The host is a subreaper too: what a dead keeper had adopted is now the host's own child, unlike those that it
@@ -226,26 +255,29 @@ class Jobs:
         if not end(left):
             self._end(ref, job, job.killed)
 
-    def _end(self, ref: AttemptRef, job: _Running, why: str) -> None:
-        """Nothing of it is left. A result that it finished before D counts, unless it was to be killed anyhow."""
+    def _end(self, ref: AttemptRef, job: _Running, why: str, instead: bytes | None = None) -> None:
+        """Nothing of it is left. A result that it finished before D counts, unless it was to be killed anyhow; where
+        there is none, `instead` does."""
         del self._running[ref]
         job.control.close()
-        (job.folder / "pid").unlink(missing_ok=True)
-        result = None if job.killed not in ("", DEADLINE) else _read_result(job.folder)
+        remove_links(job.folder)
+        (job.folder / RECORD).unlink(missing_ok=True)
+        result = None if job.killed not in ("", DEADLINE) else read_result(job.folder) or instead
         if result is None:
             (job.folder / "result").unlink(missing_ok=True)
             self._finish(ref, Ended(ref, None, job.killed or why))
         else:
-            self._finish(ref, Ended(ref, result, "", _workflow_of(job.folder)))
+            self._finish(ref, Ended(ref, result, "", workflow_of(job.folder)))
 
     def _finish(self, ref: AttemptRef, ended: Ended) -> None:
         self._ended[ref] = ended
+        self._faults.passing(Point.HOST_BEFORE_REPORT)
         self._report(ended)
 
     def _clear(self, folder: Path) -> None:
         """Remove everything of an attempt but its log. A tree that its keeper does not remove may be large: a process
         of its own does that, so that no deadline waits for it."""
-        for name in ("spec", "result", "workflow", "pid"):
+        for name in ("spec", "result", "result-room", "workflow", "annotations", "summary", RECORD):
             with suppress(OSError):
                 (folder / name).unlink(missing_ok=True)
         if folder in self._keepers.values():
@@ -258,22 +290,35 @@ class Jobs:
 
     def _take_over_result(self, folder: Path) -> None:
         """An attempt that ended under an earlier host, and that its daemon did not forget yet, is still reported."""
-        result = _read_result(folder)
-        try:
-            spec = spec_from_map(msgpack.unpackb((folder / "spec").read_bytes()))
-        except (OSError, ValueError, KeyError, TypeError, ProtocolError):
-            spec = None
+        result, spec = read_result(folder), read_spec(folder)
         if spec is None or result is None:
             self._clear(folder)
         else:
-            self._ended[spec.ref] = Ended(spec.ref, result, "", _workflow_of(folder))
+            self._ended[spec.ref] = Ended(spec.ref, result, "", workflow_of(folder))
 
 
 def _why(kind: str, number: str) -> str:
     """Of an attempt whose process ended and left no result."""
+    if kind == "unboxed":
+        return f"no sandbox could be made for it: {number}"
+    if kind == DEADLINE:
+        return DEADLINE
     if kind == "signal":
         return f"the job's process was ended by signal {number}"
     return f"the job's process ended without a result (exit status {number})"
+
+
+def _has_network(spec: JobSpec) -> bool:
+    return NETWORK_OFF not in spec.job.labels
+
+
+def _inside(spec: JobSpec, folder: Path, box: Box | None) -> tuple[JobSpec, Path]:
+    """As the leader, which is in its sandbox, sees them."""
+    if box is None:
+        return spec, folder
+    told = replace(spec, workflow=box.carried(spec.workflow), snapshot=box.carried(spec.snapshot), work=box.work,
+                   sandbox=described(_has_network(spec)))  # fmt: skip
+    return told, Path(box.carried(str(folder)))
 
 
 def _tell(job: _Running, word: bytes) -> None:
@@ -302,41 +347,3 @@ def _fork_sweeper(tree: Path) -> int:
         finally:
             os._exit(0)
     return sweeper
-
-
-def _record(job: _Running) -> None:
-    """Leave word of the leader for a later host, should this one be killed together with keeper and warden."""
-    leader = look_up(job.leader)
-    if leader is not None:
-        data = msgpack.packb([boot_id(), leader.pid, leader.started])
-        (job.folder / "pid").write_bytes(data)
-
-
-def _end_recorded(folder: Path) -> int:
-    try:
-        boot, leader, started = msgpack.unpackb((folder / "pid").read_bytes())
-    except (OSError, ValueError, TypeError):
-        return 0
-    count = 0
-    while boot == boot_id() and (passed := end_session(leader, started)):
-        count += passed
-        time.sleep(0.005)
-    (folder / "pid").unlink(missing_ok=True)
-    return count
-
-
-def _read_result(folder: Path) -> bytes | None:
-    try:
-        data = (folder / "result").read_bytes()
-        decode_result(data)
-    except FileNotFoundError:
-        return None
-    except (OSError, ProtocolError) as error:
-        print(f"clockmesh host: {folder}/result is unreadable: {error}", file=sys.stderr, flush=True)
-        return None
-    return data
-
-
-def _workflow_of(folder: Path) -> str:
-    path = folder / "workflow"
-    return str(path) if path.exists() else ""

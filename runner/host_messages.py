@@ -15,10 +15,14 @@ from typing import Any
 import msgpack
 
 from clockmesh.protocol.ids import AttemptRef, JobKey, RunId
+from clockmesh.runner.sandbox import NO_SANDBOX, Sandbox, sandbox_from_map, sandbox_to_map
 from clockmesh.runner.spec import JobSpec, spec_from_map, spec_to_map
 
 MAX_LOCAL_FRAME = 32 * 1024 * 1024
 """1024 jobs with 16 KiB of outputs each, and the plan."""
+
+
+_OLD = "the runner host that runs is of an earlier version and makes no sandbox; restart it"
 
 
 class BadFrame(Exception):
@@ -33,6 +37,8 @@ class Hello:
     incarnation: int
     lease: float = 15.0
     """Seconds after the last job, without a daemon, at which the host ends itself."""
+    sandbox: Sandbox = NO_SANDBOX
+    """Of the jobs that are started from now on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,8 @@ class Jobs:
     """The answer to `Hello`; an `Ended` for each ended one follows."""
 
     jobs: tuple[KnownJob, ...]
+    refused: str = ""
+    """Why no job can be started in the sandbox that was asked for; '' where one can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +125,9 @@ Report = Jobs | Started | Ended
 def pack_command(command: Command) -> bytes:
     """The whole frame."""
     match command:
-        case Hello(incarnation, lease):
-            return _frame({"do": "hello", "incarnation": incarnation, "lease": lease})
+        case Hello(incarnation, lease, sandbox):
+            asked = sandbox_to_map(sandbox)
+            return _frame({"do": "hello", "incarnation": incarnation, "lease": lease, "sandbox": asked})
         case Start(spec, deadline):
             return _frame({"do": "start", "spec": spec_to_map(spec), "deadline": deadline})
         case Extend(ref, deadline):
@@ -138,7 +147,11 @@ def command_from_map(fields: Mapping[str, Any]) -> Command:
     try:
         match fields["do"]:
             case "hello":
-                return Hello(int(fields["incarnation"]), float(fields["lease"]))
+                return Hello(
+                    int(fields["incarnation"]),
+                    float(fields["lease"]),
+                    sandbox_from_map(fields["sandbox"]) if "sandbox" in fields else NO_SANDBOX,
+                )
             case "start":
                 return Start(spec_from_map(fields["spec"]), float(fields["deadline"]))
             case "extend":
@@ -160,9 +173,9 @@ def command_from_map(fields: Mapping[str, Any]) -> Command:
 def pack_report(report: Report) -> bytes:
     """The whole frame."""
     match report:
-        case Jobs(jobs):
+        case Jobs(jobs, refused):
             known = [{**_ref_to_map(job.ref), "deadline": job.deadline, "ended": job.ended} for job in jobs]
-            return _frame({"is": "jobs", "jobs": known})
+            return _frame({"is": "jobs", "jobs": known, "refused": refused})
         case Started(ref, pid):
             return _frame({"is": "started", **_ref_to_map(ref), "pid": pid})
         case Ended(ref, result, why, workflow):
@@ -178,7 +191,8 @@ def report_from_map(fields: Mapping[str, Any]) -> Report:
                     tuple(
                         KnownJob(_ref_from_map(job), float(job["deadline"]), bool(job["ended"]))
                         for job in fields["jobs"]
-                    )
+                    ),
+                    str(fields.get("refused", _OLD)),
                 )
             case "started":
                 return Started(_ref_from_map(fields), int(fields["pid"]))

@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 from collections.abc import Iterable, Iterator
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 SHOWN = "***"
 _LEAST = 5
 """Characters that a part of a base64 text must have to count: shorter ones are in everything."""
+_UNSAFE = re.compile(r"(?![\w%+,./:=@^~-])[ -~]")
+"""What of ASCII a shell would take for more than itself."""
 
 
 class Masks:
@@ -70,9 +73,13 @@ def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 def _forms(value: str) -> Iterator[str]:
     yield value
     yield value.replace("'", "''")  # in an expression
+    yield value.replace("'", "'\\''")  # as `set -x` shows it
+    yield _UNSAFE.sub(r"\\\g<0>", value)  # as `printf %q` does
     yield json.dumps(value)[1:-1]
     yield json.dumps(value, ensure_ascii=False)[1:-1]
-    yield quote(value, safe="")
+    yield quote(value, safe="", errors="surrogatepass")
+    yield quote_plus(value, errors="surrogatepass")
+    yield quote(value, safe="!'()*", errors="surrogatepass")  # encodeURIComponent
     yield html.escape(value)
     data = value.encode(errors="surrogatepass")
     yield base64.b64encode(data).decode()

@@ -29,7 +29,10 @@ CONSTANT = Allowed()
 
 RUN_NAME = Allowed(_RUN)
 CALL_DEFAULT = Allowed(_RUN)
+CALL_WITH = Allowed(_JOB)
+CALL_SECRET = Allowed(_JOB | {"secrets"})
 CALL_OUTPUT = Allowed(_RUN | {"jobs"})
+WORKFLOW_GROUP = Allowed(_RUN)
 WORKFLOW_ENV = Allowed(_RUN | {"secrets"})
 JOB_IF = Allowed(_NEEDS, STATUS_FUNCTIONS)
 STRATEGY = Allowed(_NEEDS)
@@ -40,3 +43,12 @@ JOB_DEFAULTS = Allowed(_JOB | {"env"})
 JOB_OUTPUTS = Allowed(_RUNNING | {"secrets"})
 STEP = Allowed(_RUNNING | {"secrets"}, FILE_FUNCTIONS)
 STEP_IF = Allowed(_RUNNING, FILE_FUNCTIONS | STATUS_FUNCTIONS)
+
+_IN_ACTION = frozenset({"github", "inputs", "strategy", "matrix", "steps", "job", "runner", "env"})
+STEP_OF_ACTION = Allowed(_IN_ACTION, FILE_FUNCTIONS)
+"""Of a composite action: it sees neither secrets nor `needs` nor `vars`."""
+STEP_OF_ACTION_IF = Allowed(_IN_ACTION, FILE_FUNCTIONS | STATUS_FUNCTIONS)
+ACTION_INPUT = Allowed(frozenset({"github", "strategy", "matrix", "job", "runner"}), FILE_FUNCTIONS)
+ACTION_OUTPUT = Allowed(_IN_ACTION)
+ACTION_IF = Allowed(_IN_ACTION, FILE_FUNCTIONS | STATUS_FUNCTIONS)
+"""`pre-if` and `post-if`."""

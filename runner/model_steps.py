@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from clockmesh.runner.errors import quoted
+from dataclasses import dataclass
+
 from clockmesh.runner.model import Named, Step, Text
-from clockmesh.runner.model_availability import CONSTANT, STEP, STEP_IF
-from clockmesh.runner.model_sheet import Sheet, kind, meant
+from clockmesh.runner.model_availability import CONSTANT, STEP, STEP_IF, STEP_OF_ACTION, STEP_OF_ACTION_IF, Allowed
+from clockmesh.runner.model_sheet import Sheet, kind
+from clockmesh.runner.model_uses import check_uses
 from clockmesh.runner.reader import Mapping, Node, Scalar, Sequence
 
 _KEYS = (
@@ -24,14 +26,30 @@ _KEYS = (
 _UNSUPPORTED = ("background", "wait", "wait-all", "cancel")
 _ONLY_OF_RUN = ("shell", "working-directory")
 
-CHECKOUT = "actions/checkout"
 
-CHECKOUT_INPUTS = frozenset({"path", "ref", "fetch-depth", "clean", "persist-credentials", "show-progress"})
-"""What the built-in checkout understands of the `with` of actions/checkout."""
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What differs between the steps of a job and those of a composite action."""
+
+    keys: tuple[str, ...]
+    values: Allowed
+    condition: Allowed
+    shell: Allowed
+    shell_needed: bool
 
 
-def read_steps(sheet: Sheet, node: Node) -> tuple[Step, ...]:
-    """The steps of a job; problems are noted on the sheet."""
+OF_A_JOB = Rules(_KEYS, STEP, STEP_IF, CONSTANT, shell_needed=False)
+OF_AN_ACTION = Rules(
+    tuple(key for key in _KEYS if key != "timeout-minutes"),
+    STEP_OF_ACTION,
+    STEP_OF_ACTION_IF,
+    STEP_OF_ACTION,
+    shell_needed=True,
+)
+
+
+def read_steps(sheet: Sheet, node: Node, rules: Rules = OF_A_JOB) -> tuple[Step, ...]:
+    """The steps of a job or of a composite action; problems are noted on the sheet."""
     if not isinstance(node, Sequence):
         sheet.note(node, f"`steps` must be a list (`- run: ...` lines), not {kind(node)}")
         return ()
@@ -41,35 +59,35 @@ def read_steps(sheet: Sheet, node: Node) -> tuple[Step, ...]:
     seen: dict[str, Scalar] = {}
     for item in node.items:
         if (mapping := sheet.mapping(item, "a step")) is not None:
-            steps.append(_step(sheet, mapping, seen))
+            steps.append(_step(sheet, mapping, seen, rules))
     return tuple(steps)
 
 
-def _step(sheet: Sheet, node: Mapping, seen: dict[str, Scalar]) -> Step:
-    found = sheet.keys(node, "a step", _KEYS, _UNSUPPORTED)
-    _check_kind(sheet, node, found)
+def _step(sheet: Sheet, node: Mapping, seen: dict[str, Scalar], rules: Rules) -> Step:
+    found = sheet.keys(node, "a step", rules.keys, _UNSUPPORTED)
+    _check_kind(sheet, node, found, rules)
     uses = sheet.text(found.get("uses"), "`uses`")
-    arguments = sheet.named(found.get("with"), "`with`", STEP)
-    if uses is not None and _is_checkout(sheet, uses):
-        _check_checkout(sheet, node)
+    if uses is not None:
+        check_uses(sheet, uses, node.get("with"))
+    values = rules.values
     return Step(
         line=node.line,
         column=node.column,
         id=_step_id(sheet, found.get("id"), seen),
-        name=sheet.text(found.get("name"), "`name` of a step", STEP, empty=True),
-        condition=sheet.condition(found.get("if"), "`if` of a step", STEP_IF),
-        run=sheet.text(found.get("run"), "`run`", STEP, empty=True),
+        name=sheet.text(found.get("name"), "`name` of a step", values, empty=True),
+        condition=sheet.condition(found.get("if"), "`if` of a step", rules.condition),
+        run=sheet.text(found.get("run"), "`run`", values, empty=True),
         uses=uses,
-        arguments=arguments,
-        env=sheet.named(found.get("env"), "`env` of a step", STEP),
-        shell=sheet.text(found.get("shell"), "`shell` of a step", CONSTANT),
-        working_directory=sheet.text(found.get("working-directory"), "`working-directory`", STEP),
-        continue_on_error=sheet.boolean(found.get("continue-on-error"), "`continue-on-error`", STEP),
-        timeout_minutes=sheet.number(found.get("timeout-minutes"), "`timeout-minutes`", STEP),
+        arguments=sheet.named(found.get("with"), "`with`", values),
+        env=sheet.named(found.get("env"), "`env` of a step", values),
+        shell=sheet.text(found.get("shell"), "`shell` of a step", rules.shell),
+        working_directory=sheet.text(found.get("working-directory"), "`working-directory`", values),
+        continue_on_error=sheet.boolean(found.get("continue-on-error"), "`continue-on-error`", values),
+        timeout_minutes=sheet.number(found.get("timeout-minutes"), "`timeout-minutes`", values),
     )
 
 
-def _check_kind(sheet: Sheet, node: Mapping, found: dict[str, Node]) -> None:
+def _check_kind(sheet: Sheet, node: Mapping, found: dict[str, Node], rules: Rules) -> None:
     """A step has exactly one of `run` and `uses`, and only what goes with it."""
     if "run" in found and "uses" in found:
         sheet.note(_key(node, "uses"), "a step has either `run` or `uses`, not both; make two steps of it")
@@ -81,6 +99,8 @@ def _check_kind(sheet: Sheet, node: Mapping, found: dict[str, Node]) -> None:
                 sheet.note(_key(node, name), f"a step with `uses` has no `{name}`; remove it")
     elif "run" not in found:
         sheet.missing(node, found, node, "a step needs `run` or `uses`; add `run: <command>`")
+    elif rules.shell_needed and "shell" not in found:
+        sheet.missing(node, found, _key(node, "run"), "`run` in an action needs a `shell`; add `shell: bash`")
 
 
 def _key(node: Mapping, name: str) -> Scalar:
@@ -97,33 +117,6 @@ def _step_id(sheet: Sheet, node: Node | None, seen: dict[str, Scalar]) -> str:
         message = f"the step id `{scalar.text}` is taken in line {first.line}; choose another"
         sheet.note(scalar, message)
     return scalar.text
-
-
-def _is_checkout(sheet: Sheet, uses: Text) -> bool:
-    """Whether a step uses actions/checkout; all other actions are noted as not supported."""
-    action, _, version = uses.text.partition("@")
-    if action.lower().rstrip("/") != CHECKOUT:
-        sheet.note(
-            uses.node,
-            f"`uses: {quoted(uses.text)}` is not supported yet; only {CHECKOUT} is built in: do it in a `run` step",
-        )
-        return False
-    if not version:
-        sheet.note(uses.node, f"`uses: {quoted(uses.text)}` names no version; write `{CHECKOUT}@v4`")
-    return True
-
-
-def _check_checkout(sheet: Sheet, node: Mapping) -> None:
-    given = node.get("with")
-    for key, _ in given.pairs if isinstance(given, Mapping) else ():
-        if key.text.lower() not in CHECKOUT_INPUTS:
-            hint = meant(key.text, CHECKOUT_INPUTS)
-            sheet.note(key, f"`{quoted(key.text)}` of {CHECKOUT} is not supported yet; {hint}")
-
-
-def is_checkout(step: Step) -> bool:
-    """Whether a step of a workflow that was read is the built-in checkout."""
-    return step.uses is not None
 
 
 def argument(arguments: Named, name: str) -> Text | None:

@@ -1,7 +1,8 @@
 """A snapshot: the submitter's work tree in one file, so that any peer can check out exactly what was submitted.
 
-The file is a plain tar: `meta.json`; in a git work tree with a commit a `pack` with that commit alone (its trees and
-blobs); and under `files/` what differs from it, or without git everything. Equal trees make equal bytes.
+The file is a plain tar: `meta.json`; in a git work tree with a commit a `pack` with that commit (its trees and blobs)
+and those between it and what `origin` is known to have, so that a job can push; and under `files/` what differs from
+the commit, or without git everything. Equal trees make equal bytes.
 """
 
 from __future__ import annotations
@@ -9,24 +10,25 @@ from __future__ import annotations
 import io
 import json
 import os
-import re
-import shutil
 import stat
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from clockmesh.protocol.plan import Snapshot
 from clockmesh.runner.errors import RunnerError
+from clockmesh.runner.worktree import ask, first_line, head, origin_url, work_tree
 
 FILES = "files/"
 """Where in the tar the changed files are."""
 _IDENTITY = "identity.key"
 """A folder that holds it is a clockmesh home: never part of a snapshot."""
+_MAX_UNPUSHED = 1000
+"""So many commits that `origin` lacks are taken along; of more HEAD alone is, and `origin` refuses a push."""
 
 
 class SnapshotError(RunnerError):
@@ -62,24 +64,30 @@ def make_snapshot(start: Path, *, limit: int) -> Made:
     return Made(file, snapshot, root)
 
 
+@dataclass(frozen=True, slots=True)
+class _History:
+    """The commits of a pack."""
+
+    commits: tuple[str, ...]
+    """HEAD first; then what `origin` lacks, then the newest that it has."""
+    shallow: tuple[str, ...]
+    """Those of them whose parents are not there."""
+    upstream: str = ""
+    """Where `origin` is known to have the branch, if that commit is here and is not HEAD."""
+
+
 def describe_tree(start: Path) -> Snapshot:
     """At which commit and ref the work tree around `start` is, without its content; nothing of it outside of git."""
     root = _git_root(start.resolve())
     if root is None:
         return Snapshot()
-    sha, ref = _head(root)
-    return Snapshot(sha=sha, ref=ref, origin=origin_url(root))
-
-
-def _head(root: Path) -> tuple[str, str]:
-    """Commit id and full name of the ref; each '' where there is none."""
-    sha = _git(root, "rev-parse", "--verify", "--quiet", "HEAD^{commit}", may_fail=True).decode().strip()
-    return sha, _git(root, "symbolic-ref", "--quiet", "HEAD", may_fail=True).decode().strip()
+    sha, ref = head(str(root))
+    return Snapshot(sha=sha, ref=ref, origin=origin_url(str(root)))
 
 
 def _take_git(root: Path, file: BinaryIO, limit: int) -> Snapshot:
-    sha, ref = _head(root)
-    origin = origin_url(root)
+    sha, ref = head(str(root))
+    origin = origin_url(str(root))
     names = set(_names(root, "ls-files", "--others", "--exclude-standard", "-z"))
     if sha:
         names |= set(_names(root, "diff", "--name-only", "--no-renames", "--ignore-submodules=all", "-z", "HEAD"))
@@ -87,19 +95,40 @@ def _take_git(root: Path, file: BinaryIO, limit: int) -> Snapshot:
         names |= set(_names(root, "ls-files", "--cached", "-z"))
     here = sorted(name for name in names if _wanted(root, name))
     deleted = sorted(name for name in names if sha and not name.endswith("/") and _is_gone(root / name))
-    shallow = bool(sha) and b"\nparent " in _git(root, "cat-file", "commit", sha).split(b"\n\n")[0]
+    history = _history(root, sha, ref) if sha else _History((), ())
     with _Writer(root, file, limit) as writer:
-        writer.meta({"deleted": deleted, "ref": ref, "sha": sha, "shallow": shallow, "v": 1})
+        fields = {"shallow": history.shallow, "upstream": history.upstream}
+        writer.meta({"deleted": deleted, "ref": ref, "sha": sha, "v": 2, **fields})
         if sha:
-            writer.pack(sha)
+            writer.pack(history.commits)
         for name in here:
             writer.file(name)
     return Snapshot(size=file.seek(0, io.SEEK_END), sha=sha, ref=ref, origin=origin)
 
 
+def _history(root: Path, sha: str, ref: str) -> _History:
+    """HEAD alone where `origin` has it, or where nothing is known of `origin`."""
+    commits, edge = [sha], [sha]
+    if _git(root, "for-each-ref", "--count=1", "refs/remotes/origin").strip():
+        listed = _git(root, "rev-list", "--topo-order", "--boundary", f"--max-count={_MAX_UNPUSHED + 1}", sha,
+                      "--not", "--remotes=origin").decode().split()
+        missing = [commit for commit in listed if not commit.startswith("-")]
+        if 0 < len(missing) <= _MAX_UNPUSHED:
+            edge = [commit[1:] for commit in listed if commit.startswith("-")]
+            commits = [*missing, *edge]
+    tracked = ref.replace("refs/heads/", "refs/remotes/origin/", 1)
+    known = _git(root, "rev-parse", "--verify", "--quiet", tracked, may_fail=True).decode().strip() if ref else ""
+    shallow = (commit for commit in edge if b"\nparent " in _header(root, commit))
+    return _History(tuple(commits), tuple(shallow), known if known in commits[1:] else "")
+
+
+def _header(root: Path, commit: str) -> bytes:
+    return _git(root, "cat-file", "commit", commit).split(b"\n\n")[0]
+
+
 def _take_plain(root: Path, file: BinaryIO, limit: int) -> Snapshot:
     with _Writer(root, file, limit) as writer:
-        writer.meta({"deleted": [], "ref": "", "sha": "", "shallow": False, "v": 1})
+        writer.meta({"deleted": [], "ref": "", "sha": "", "shallow": (), "upstream": "", "v": 2})
         for name in _walk(root):
             writer.file(name)
     return Snapshot(size=file.seek(0, io.SEEK_END))
@@ -126,9 +155,9 @@ class _Writer:
         data = json.dumps(fields, sort_keys=True).encode()
         self._add("meta.json", len(data), io.BytesIO(data))
 
-    def pack(self, sha: str) -> None:
-        """The commit, its trees and its blobs; not its parents."""
-        objects = _git(self._root, "rev-list", "--objects", "--max-count=1", sha)
+    def pack(self, commits: Sequence[str]) -> None:
+        """The commits, their trees and their blobs; not their parents."""
+        objects = _git(self._root, "rev-list", "--objects", "--no-walk=unsorted", *commits)
         ids = b"".join(line.split(b" ")[0] + b"\n" for line in objects.splitlines())
         with tempfile.TemporaryFile() as packed:
             done = subprocess.run(
@@ -140,7 +169,7 @@ class _Writer:
                 check=False,
             )
             if done.returncode:
-                raise SnapshotError(f"git pack-objects failed in {self._root}: {_first_line(done.stderr)}")
+                raise SnapshotError(f"git pack-objects failed in {self._root}: {first_line(done.stderr)}")
             size = packed.seek(0, io.SEEK_END)
             packed.seek(0)
             self._add("pack", size, packed)
@@ -174,24 +203,15 @@ class _Writer:
 
 def _git_root(start: Path) -> Path | None:
     """The git work tree that holds the file; None outside of one. SnapshotError when git refuses one that is there."""
-    folder = start.parent
-    if not any((above / ".git").exists() for above in (folder, *folder.parents)) or shutil.which("git") is None:
-        return None
-    return Path(os.fsdecode(_git(folder, "rev-parse", "--show-toplevel").rstrip(b"\n")))
+    try:
+        root = work_tree(str(start.parent))
+    except OSError as error:
+        raise SnapshotError(str(error)) from error
+    return None if root is None else Path(root)
 
 
 def _plain_root(start: Path) -> Path:
     return next((above.parent for above in start.parents if above.name == ".github"), start.parent)
-
-
-def origin_url(root: Path) -> str:
-    """The URL of `origin`, a password in it left out (it would be read by every peer), a path made absolute."""
-    url = _git(root, "remote", "get-url", "origin", may_fail=True).decode(errors="replace").strip()
-    if re.match(r"[a-z+]+://", url, re.IGNORECASE):
-        return re.sub(r"^([a-z+]+://[^/@:]*):[^/@]*@", r"\1@", url, flags=re.IGNORECASE)
-    if url and not re.match(r"[^/]+:", url):
-        return str((root / url).resolve())
-    return url
 
 
 def _names(root: Path, *arguments: str) -> Iterator[str]:
@@ -220,11 +240,7 @@ def _walk(root: Path) -> Iterator[str]:
 
 
 def _git(root: Path, *arguments: str, may_fail: bool = False) -> bytes:
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, stdin=subprocess.DEVNULL, check=False)
-    if done.returncode and not may_fail:
-        raise SnapshotError(f"git {arguments[0]} failed in {root}: {_first_line(done.stderr)}")
-    return done.stdout if not done.returncode else b""
-
-
-def _first_line(data: bytes) -> str:
-    return (data.decode(errors="replace").strip().splitlines() or ["no reason given"])[0]
+    try:
+        return ask(str(root), *arguments, may_fail=may_fail)
+    except OSError as error:
+        raise SnapshotError(str(error)) from error

@@ -69,11 +69,12 @@ class JobSpec:
     """`github.run_number`."""
     given: Given = NOTHING_GIVEN
     """Never written to disk."""
-    commands: bool = False
-    """Obey workflow commands in what steps print, and keep the step summaries, in the file `summary` beside the log.
-    The mesh leaves it off: there they are plain text."""
     schedule: str = ""
     """The cron line that made this run: `github.event.schedule`; '' for a run that is no tick."""
+    work: str = ""
+    """Where the job's places are, as its processes see it; '': in the attempt's directory."""
+    sandbox: str = ""
+    """What the log says of the sandbox that the job is in; '' without one."""
 
     @property
     def ref(self) -> AttemptRef:
@@ -89,12 +90,13 @@ class JobSpec:
 
 
 def job_dir(home: Path, ref: AttemptRef) -> Path:
-    """The attempt's directory: `log` (kept), and until `forget` also `spec`, `result`, `workflow` and `work/`."""
+    """The attempt's directory: `log` (kept), and until `forget` also `spec`, `result`, `workflow`, `annotations`,
+    `summary` and `work/`."""
     return home / "jobs" / ref.run.hex() / f"{hashlib.sha256(ref.key.encode()).hexdigest()[:16]}-{ref.attempt}"
 
 
 def spec_to_map(spec: JobSpec) -> dict[str, Any]:
-    """What of a spec another process may read: all but `given` and `commands`, which only a run without a mesh has."""
+    """What of a spec another process may read: all but `given`, which no file may hold."""
     return {
         "run": spec.run,
         "key": spec.key,

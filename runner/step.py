@@ -2,61 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from clockmesh.protocol.plan import Remote
-from clockmesh.runner.checkout import check_out_remote, check_out_snapshot, folder_of, options_from
+from clockmesh.protocol.reports import Level
+from clockmesh.runner.around import JobState, Post, StepFailed, Surroundings, Work, post_step
 from clockmesh.runner.command_files import CommandFileError, CommandFiles, new_files
-from clockmesh.runner.environment import Places, step_environment
+from clockmesh.runner.environment import step_environment
 from clockmesh.runner.errors import RunnerError
 from clockmesh.runner.evaluation import Scope
-from clockmesh.runner.expressions import CaseSensitive, HashFiles, Status, Value
-from clockmesh.runner.git import Git, Interrupted
-from clockmesh.runner.logfile import JobLog
-from clockmesh.runner.model import Defaults, Step, Text
-from clockmesh.runner.process import Command, CommandError, Ended, How, Processes
+from clockmesh.runner.expressions import CaseSensitive, Status
+from clockmesh.runner.git import Interrupted
+from clockmesh.runner.model import Step, Text
+from clockmesh.runner.process import Command, CommandError, Ended, How
 from clockmesh.runner.shells import ShellError, prepare
-from clockmesh.runner.spec import JobSpec
+from clockmesh.runner.uses import use
+from clockmesh.runner.workflow_commands import Command as WorkflowCommand
 from clockmesh.runner.workflow_commands import Listener
 
 SUCCESS, FAILURE, CANCELLED, SKIPPED = "success", "failure", "cancelled", "skipped"
-
-
-class _StepFailed(RunnerError):
-    """The step's own failure; `str()` is for the log and for `Result.error`."""
-
-
-@dataclass(slots=True)
-class JobState:
-    """What a job has come to so far."""
-
-    env: dict[str, str]
-    """Of the workflow, of the job, and what GITHUB_ENV added."""
-    paths: list[str] = field(default_factory=list)
-    failed: bool = False
-    error: str = ""
-    """Of the first step that failed the job."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What all steps of a job share."""
-
-    spec: JobSpec
-    mark: str
-    file: str
-    contexts: dict[str, Value]
-    """`job`, `steps` and `env` change while the steps run."""
-    defaults: tuple[Defaults, ...]
-    """The nearest first."""
-    places: Places
-    processes: Processes
-    log: JobLog
-    hash_files: HashFiles
-    summary: Path | None = None
-    """The file that keeps the step summaries; None where nobody wants them."""
 
 
 def run_steps(around: Surroundings, steps: tuple[Step, ...], state: JobState) -> None:
@@ -64,209 +31,242 @@ def run_steps(around: Surroundings, steps: tuple[Step, ...], state: JobState) ->
     for number, step in enumerate(steps, 1):
         if around.processes.out_of_time:
             return
-        _Run(around, step, number, state).run()
+        if not around.level:
+            around.annotations.next_step()
+        StepRun(around, step, number, state).run()
 
 
-class _Run:
+def run_posts(around: Surroundings, state: JobState) -> None:
+    """After all steps: what their actions left to do, in reverse order; each as its `post-if` has it."""
+    number = 0
+    while around.posts and not around.processes.out_of_time:
+        post, number = around.posts.pop(), number + 1
+        around.annotations.next_step()
+        StepRun(replace(post.around, within=""), post.step, 1000 + number, state, post.work).run()
+
+
+class StepRun:
     """One step."""
 
-    def __init__(self, around: Surroundings, step: Step, number: int, state: JobState) -> None:
-        self._around = around
-        self._step = step
+    def __init__(
+        self, around: Surroundings, step: Step, number: int, state: JobState, work: Work | None = None
+    ) -> None:
+        """`work`: what it does; None for what its `run` or `uses` says."""
+        self.around = around
+        self.step = step
+        self._work = work
         self._number = number
+        self._allowed: float | None = None
+        self._until = float("inf")
         self._state = state
         self._processes = around.processes
-        self._contexts = dict(around.contexts)
-        self._contexts["job"] = {"status": self._job_status()}
-        self._contexts["env"] = CaseSensitive(state.env)
+        self.contexts = dict(around.contexts)
+        self.contexts["job"] = {"status": self._job_status()}
+        self.contexts["env"] = CaseSensitive({**state.env, **around.env})
         github = around.contexts["github"]
         action = step.id or f"__run_{number}"
-        self._contexts["github"] = github | {"action": action} if isinstance(github, dict) else github
-        self._scope = Scope(around.file, self._contexts, around.hash_files)
-        self._name = self._raw_name()
-        self._outputs: Mapping[str, str] = {}
+        self.contexts["github"] = github | {"action": action} if isinstance(github, dict) else github
+        self.scope = Scope(around.file, self.contexts, around.hash_files)
+        self.name = self._raw_name()
+        self.outputs: Mapping[str, str] = {}
+        self.saved: Mapping[str, str] = {}
+        """State of an action for its post part."""
 
     def run(self) -> None:
         outcome = conclusion = SKIPPED
         try:
-            env = self._state.env | self._scope.named(self._step.env)
-            self._contexts["env"] = CaseSensitive(env)
-            wanted = self._scope.holds(self._step.condition, self._status())
+            env = self._state.env | dict(self.around.env) | self.scope.named(self.step.env)
+            self.contexts["env"] = CaseSensitive(env)
+            wanted = self.scope.holds(self.step.condition, self._status())
         except RunnerError as error:  # before the step: continue-on-error does not apply, as in the official runner
             self._fail(str(error))
             outcome = conclusion = FAILURE
         else:
             if wanted:
                 outcome, conclusion = self._concluded(env)
-        if self._step.id:
-            steps = self._around.contexts["steps"]
+        if self.step.id:
+            steps = self.around.contexts["steps"]
             assert isinstance(steps, dict)
-            steps[self._step.id] = {"outputs": dict(self._outputs), "outcome": outcome, "conclusion": conclusion}
+            steps[self.step.id] = {"outputs": dict(self.outputs), "outcome": outcome, "conclusion": conclusion}
 
     def _concluded(self, env: dict[str, str]) -> tuple[str, str]:
         """Outcome, and the conclusion that continue-on-error makes of it."""
         try:
-            self._name = self._scope.text(self._step.name) or self._name
+            self.name = self.scope.text(self.step.name) or self.name
             ended = self._execute(env)
         except Interrupted as interruption:
             ended = Ended(0, interruption.how)
-        except RunnerError as error:
+        except StepFailed as failure:
+            return self._failed(str(failure), told=failure.told)
+        except (RunnerError, CommandError) as error:
             return self._failed(str(error))
         if ended.how is How.CANCELLED:
-            self._say("Error: The operation was canceled.")
+            self.say("Error: The operation was canceled.")
             return CANCELLED, CANCELLED
         if ended.how is How.TIMED_OUT:
-            return self._failed(f"it has timed out after {self._timeout() / 60:g} minutes")
+            return self._failed(f"it has timed out after {(self._allowed or 0) / 60:.3g} minutes")
         return (SUCCESS, SUCCESS) if ended.code == 0 else self._failed(*_exit_texts(ended.code))
 
     def _execute(self, env: dict[str, str]) -> Ended:
-        if self._step.uses is not None:
-            return self._check_out(env)
+        if self._work is not None:
+            return self._work(self, env)
+        if self.step.uses is not None:
+            return use(self, env)
         try:
             return self._run_script(env)
         except (ShellError, CommandError) as error:
-            raise _StepFailed(str(error)) from error
+            raise StepFailed(str(error)) from error
 
     def _run_script(self, env: dict[str, str]) -> Ended:
-        places, scope = self._around.places, self._scope
-        text = scope.text(self._step.run)
-        environment = self._environment(env)
-        files = new_files(places.scripts)
+        places, scope = self.around.places, self.scope
+        text = scope.text(self.step.run)
+        environment = self.environment(env)
         script = prepare(
-            self._inherited("shell"), text, places.scripts / f"step{self._number}", environment["PATH"]
+            self._inherited("shell"), text, places.scripts / f"step{self._unique()}", environment["PATH"]
         )
         script.path.write_text(script.contents)
         folder = places.workspace / self._inherited("working_directory")
-        listener = self._listener()
-        self._say("\n".join([f"Run {_first_line(text)}", *text.rstrip("\n").split("\n")[1:], f"shell: {script.shown}"]))
+        self.say("\n".join([f"Run {_first_line(text)}", *text.rstrip("\n").split("\n")[1:], f"shell: {script.shown}"]))
+        return self.command(script.command, folder, environment)
+
+    def command(self, argv: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Ended:
+        """Run one command that may speak through its output and through files, which counts for this step. RunnerError
+        for what it said wrongly, CommandError when it cannot be started."""
+        files = new_files(self.around.places.scripts)
+        listener = Listener(self._write, self._annotate, self.around.log.masks, debug=self.around.spec.given.debug)
         ended = self._processes.run(
-            Command(script.command, folder, environment | files.env()),
-            listener.hear if listener else self._write,
-            timeout=self._timeout(),
-            survives_cancel=self._survives_cancel,
+            Command(argv, folder, {**environment, **files.env()}),
+            listener.hear,
+            timeout=self.timeout(),
+            survives_cancel=self.survives_cancel,
         )
         if wrong := self._take(files, listener, ended):
-            raise _StepFailed(wrong)
+            raise StepFailed(wrong)
         return ended
 
-    def _listener(self) -> Listener | None:
-        spec = self._around.spec
-        return Listener(self._write, self._around.log.masks, debug=spec.given.debug) if spec.commands else None
+    def _unique(self) -> str:
+        return f"{self._number}" if not self.around.level else f"{self.around.level}-{secrets.token_hex(4)}"
 
     def _write(self, lines: list[str]) -> None:
-        self._around.log.write(self._name, lines)
+        self.around.log.write(self._title, lines)
 
-    def _take(self, files: CommandFiles, listener: Listener | None, ended: Ended) -> str:
+    def _annotate(self, level: Level, command: WorkflowCommand) -> None:
+        self.around.annotations.add(level, command.data, self._title, command.properties)
+
+    def _take(self, files: CommandFiles, listener: Listener, ended: Ended) -> str:
         """What the step wrote counts however it ended. The error that fails the step, which is said then; '' for
         none."""
         said = files.read()
-        self._outputs = (listener.outputs if listener else {}) | dict(said.outputs)
+        self.outputs = listener.outputs | dict(said.outputs)
+        self.saved = listener.state | dict(said.state)
         self._state.env.update(said.env)
         self._state.paths.extend(said.paths)
-        refused = listener.errors if listener else []
-        errors = [*said.errors, *refused]
-        fails = ended.good and (said.failed or bool(refused))
+        errors = [*said.errors, *listener.errors]
+        fails = ended.good and (said.failed or bool(listener.errors))
         for error in errors[:-1] if fails else errors:
-            self._say(f"Error: {error}")
+            self.say(f"Error: {error}")
         self._keep_summary(files)
         return errors[-1] if fails else ""
 
     def _keep_summary(self, files: CommandFiles) -> None:
-        if self._around.summary is None:
-            return
         try:
-            text = files.summary()
+            self.around.summaries.add(self.around.log.masks.hide(files.summary()))
         except CommandFileError as error:
-            self._say(f"Error: {error}")  # the step does not fail by it, as in the official runner
-        else:
-            with self._around.summary.open("a") as kept:
-                kept.write(self._around.log.masks.hide(text) + ("" if text.endswith("\n") or not text else "\n"))
+            self.say(f"Error: {error}")  # the step does not fail by it, as in the official runner
 
-    def _check_out(self, env: dict[str, str]) -> Ended:
-        places, source, spec = self._around.places, self._around.spec.plan.source, self._around.spec
-        options = options_from({name.lower(): value for name, value in self._scope.named(self._step.arguments).items()})
-        folder = folder_of(options, places.workspace)
-        git = Git(
-            self._processes,
-            self._say,
-            self._environment(env),
-            timeout=self._timeout(),
-            survives_cancel=self._survives_cancel,
-        )
-        self._say(f"Run {self._scope.text(self._step.uses)}")
-        ref, commit = source.ref, source.sha
-        try:
-            if isinstance(source, Remote):
-                ref, commit = check_out_remote(source, options, folder, git)
-            elif spec.snapshot:
-                check_out_snapshot(Path(spec.snapshot), source.origin, options, folder, git, self._say)
-            else:
-                raise _StepFailed("the run was submitted without a source to check out")
-        except OSError as error:
-            raise _StepFailed(f"{error.filename or folder}: {error.strerror or error}") from error
-        self._outputs = {"ref": ref, "commit": commit}
-        return Ended(0, How.ITSELF)
-
-    def _environment(self, env: Mapping[str, str]) -> dict[str, str]:
-        around = self._around
-        return step_environment(around.spec, around.mark, self._contexts, env, self._state.paths)
+    def environment(self, env: Mapping[str, str]) -> dict[str, str]:
+        around = self.around
+        return step_environment(around.spec, around.mark, self.contexts, env, self._state.paths)
 
     def _inherited(self, what: str) -> str:
         """`shell` or `working_directory`: the step's, else the job's default, else the workflow's."""
-        for place in (self._step, *self._around.defaults):
+        for place in (self.step, *self.around.defaults):
             text: Text | None = getattr(place, what)
             if text is not None:
-                return self._scope.text(text)
+                return self.scope.text(text)
         return ""
 
-    def _timeout(self) -> float:
-        """Seconds."""
-        minutes = self._step.timeout_minutes
-        return float("inf") if minutes is None else self._scope.number(minutes) * 60
+    def timeout(self) -> float:
+        """Seconds that it has left; counted from the first call."""
+        now = time.monotonic()
+        if self._allowed is None:
+            minutes = self.step.timeout_minutes
+            own = float("inf") if minutes is None else self.scope.number(minutes) * 60
+            self._allowed = min(own, max(0.0, self.around.until - now))
+            self._until = now + self._allowed
+        return max(0.0, self._until - now)
 
     def _status(self) -> Status:
         cancelled = self._processes.cancelled
         failed = self._state.failed and not cancelled
         return Status(success=not failed and not cancelled, failure=failed, cancelled=cancelled)
 
-    def _survives_cancel(self) -> bool:
+    def survives_cancel(self) -> bool:
         """A step whose `if` holds in a cancelled job as well runs on."""
-        self._contexts["job"] = {"status": CANCELLED}
+        if not self.around.survives_cancel():
+            return False
+        self.contexts["job"] = {"status": CANCELLED}
         try:
-            return self._scope.holds(self._step.condition, Status(success=False, failure=False, cancelled=True))
+            return self.scope.holds(self.step.condition, Status(success=False, failure=False, cancelled=True))
         except RunnerError:
             return False
 
     def _job_status(self) -> str:
         if self._processes.cancelled:
             return CANCELLED
-        return FAILURE if self._state.failed else SUCCESS
+        state = self._state
+        while state.outer is not None:
+            state = state.outer
+        return FAILURE if state.failed else SUCCESS
 
-    def _failed(self, reason: str, shown: str = "") -> tuple[str, str]:
+    def _failed(self, reason: str, shown: str = "", *, told: bool = False) -> tuple[str, str]:
         """Of a step that ran; `shown` is what the log says, where it is not the reason."""
         try:
-            forgiven = self._scope.boolean(self._step.continue_on_error)
+            forgiven = self.scope.boolean(self.step.continue_on_error)
         except RunnerError as error:
             reason, forgiven = str(error), False
         if forgiven:
-            self._say(f"Error: {shown or reason}")
+            if not told:
+                self.say(f"Error: {shown or reason}")
             return FAILURE, SUCCESS
-        self._fail(reason, shown)
+        self._fail(reason, shown, told=told)
         return FAILURE, FAILURE
 
-    def _fail(self, reason: str, shown: str = "") -> None:
-        self._say(f"Error: {shown or reason}")
+    def _fail(self, reason: str, shown: str = "", *, told: bool = False) -> None:
+        if not told:
+            self.say(f"Error: {shown or reason}")
         self._state.failed = True
-        self._state.error = self._state.error or self._around.log.masks.hide(f"step '{self._name}' failed: {reason}")
+        self._state.error = self._state.error or self.around.log.masks.hide(f"step '{self.name}' failed: {reason}")
 
     def _raw_name(self) -> str:
-        step = self._step
+        step = self.step
         if step.name is not None:
             return step.name.text
         return f"Run {_first_line(step.run.text) if step.run else step.uses.text if step.uses else ''}"
 
-    def _say(self, text: str) -> None:
-        self._around.log.line(self._name, text)
+    def leave(self, work: Work, condition: Text | None) -> None:
+        """Have this done after all steps of the job, if its condition (None: always) holds then."""
+        env = dict(self.around.env) | self.scope.named(self.step.env)
+        around = replace(self.around, env=env, until=float("inf"), survives_cancel=lambda: True)
+        step = replace(post_step(self.step, self._title, condition), env=())
+        self.around.posts.append(Post(around, step, work))
+
+    def fail_as_told(self, reason: str) -> None:
+        """The step has failed, and the log says why already."""
+        raise StepFailed(reason, told=True)
+
+    def descend(self, around: Surroundings, steps: tuple[Step, ...]) -> JobState:
+        """Run the steps of an action that this one uses; what they came to."""
+        state = JobState(self._state.env, self._state.paths, outer=self._state)
+        run_steps(around, steps, state)
+        return state
+
+    @property
+    def _title(self) -> str:
+        return self.around.within or self.name
+
+    def say(self, text: str) -> None:
+        self.around.log.line(self._title, text)
 
 
 def _exit_texts(code: int) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import stat
 import tarfile
@@ -20,8 +21,10 @@ class Meta:
 
     sha: str
     ref: str
-    shallow: bool
-    """The commit has parents, which are not there."""
+    shallow: tuple[str, ...]
+    """Commits whose parents are not there."""
+    upstream: str
+    """Where `origin` was known to have the branch; '' if at `sha`."""
     deleted: tuple[str, ...]
     """Files of the commit that the work tree does not have."""
 
@@ -33,9 +36,11 @@ def read_meta(blob: Path) -> Meta:
             first = tar.next()
             source = tar.extractfile(first) if first is not None and first.name == "meta.json" else None
             fields = json.loads(source.read(64 * 1024 * 1024)) if source is not None else {}
-        return Meta(
-            str(fields["sha"]), str(fields["ref"]), bool(fields["shallow"]), tuple(map(str, fields["deleted"]))
-        )
+        commits = [fields["sha"], fields["upstream"], *fields["shallow"]]
+        if not all(re.fullmatch("|[0-9a-f]{40}|[0-9a-f]{64}", commit) for commit in commits):
+            raise ValueError("it names a commit that is none")
+        sha, upstream, *shallow = commits
+        return Meta(sha, str(fields["ref"]), tuple(shallow), upstream, tuple(map(str, fields["deleted"])))
     except (OSError, tarfile.TarError, ValueError, KeyError, TypeError) as error:
         raise SnapshotError(f"the snapshot is damaged: {error}") from error
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 
+from clockmesh.protocol.reports import Level
 from clockmesh.runner.masks import Masks
 
-_ANNOTATIONS = {"error": "Error", "warning": "Warning", "notice": "Notice"}
+_ANNOTATIONS = {level.value: level for level in Level}
 _DISABLED = {"set-env": "GITHUB_ENV", "add-path": "GITHUB_PATH"}
 """Whoever can make a step print something could set its job's environment with these. The files replace them."""
-_WITHOUT_EFFECT = ("endgroup", "echo", "add-matcher", "remove-matcher", "save-state")
-"""About how a page shows the log, or about parts of actions that do not exist here."""
-_KNOWN = frozenset({"add-mask", "debug", "group", "set-output", "stop-commands", *_ANNOTATIONS, *_DISABLED,
-                    *_WITHOUT_EFFECT})  # fmt: skip
+_WITHOUT_EFFECT = ("endgroup", "echo", "add-matcher", "remove-matcher")
+"""About how a page shows the log."""
+_KNOWN = frozenset({"add-mask", "debug", "group", "save-state", "set-output", "stop-commands", *_ANNOTATIONS,
+                    *_DISABLED, *_WITHOUT_EFFECT})  # fmt: skip
 
 _IN_DATA = (("%0D", "\r"), ("%0A", "\n"), ("%25", "%"))
 _IN_PROPERTY = (("%0D", "\r"), ("%0A", "\n"), ("%3A", ":"), ("%2C", ","), ("%25", "%"))
@@ -63,16 +64,22 @@ def _unescaped(text: str, escapes: _Escapes) -> str:
     return text
 
 
+Show = Callable[[list[str]], None]
+Annotate = Callable[[Level, Command], None]
+
+
 class Listener:
     """Hears one step: does what its commands say and passes on what is to be shown."""
 
-    def __init__(self, show: Callable[[list[str]], None], masks: Masks, *, debug: bool) -> None:
+    def __init__(self, show: Show, annotate: Annotate, masks: Masks, *, debug: bool) -> None:
         self._show = show
+        self._annotate = annotate
         self._masks = masks
         self._debug = debug
         self._resume = ""
         """The word that ends a pause of all commands; '' while they are obeyed."""
         self.outputs: dict[str, str] = {}
+        self.state: dict[str, str] = {}
         self.errors: list[str] = []
         """Why the step fails, whatever its exit status; not shown here."""
 
@@ -94,7 +101,8 @@ class Listener:
     def _obeyed(self, command: Command) -> str:
         name, data = command.name, command.data
         if name in _ANNOTATIONS:
-            return _annotation(_ANNOTATIONS[name], command)
+            self._annotate(_ANNOTATIONS[name], command)
+            return _annotation(name.capitalize(), command)
         if name in _DISABLED:
             return self._refused(f"The `{name}` command is disabled. Write to the file {_DISABLED[name]} instead.")
         match name:
@@ -104,10 +112,12 @@ class Listener:
                 return f"Debug: {data}" if self._debug else ""
             case "group":
                 return f"Group: {data}"
-            case "set-output" if not command.properties.get("name"):
-                return self._refused("Required field 'name' is missing in ##[set-output] command.")
+            case "set-output" | "save-state" if not command.properties.get("name"):
+                return self._refused(f"Required field 'name' is missing in ##[{name}] command.")
             case "set-output":
                 self.outputs[command.properties["name"]] = data
+            case "save-state":
+                self.state[command.properties["name"]] = data
             case "stop-commands" if not data or data.lower() in _KNOWN:
                 return self._refused("Invalid stop token. You can't use a token that is empty or a command's name.")
             case "stop-commands":

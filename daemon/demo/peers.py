@@ -33,6 +33,8 @@ class Peer:
     daemon: subprocess.Popen[bytes] | None = None
     options: tuple[str, ...] = ()
     """More words for `clockmeshd`."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """More variables for it."""
 
     @property
     def log(self) -> Path:
@@ -70,6 +72,7 @@ class Peer:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env={**os.environ, **self.environment},
                 start_new_session=True,
             )
         wait_until(self._answers, f"daemon of {self.name} answers", _START_LIMIT_S)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -11,13 +11,21 @@ import pytest
 from clockmesh.daemon.demo.peers import Mesh, stopped_at_end, wait_until
 
 
-def join_all(mesh: Mesh, *names: str, options: tuple[str, ...] = ()) -> None:
-    """Found a mesh with the first name and let the others join it; `options` are for each `clockmeshd`."""
+def join_all(mesh: Mesh, *names: str, options: tuple[str, ...] = (), slots: int | None = None,
+             variables: Mapping[str, Mapping[str, str]] | None = None,
+             homes: Mapping[str, Path] | None = None) -> None:
+    """Found a mesh with the first name and let the others join it; `options` are for each `clockmeshd`, `variables` of
+    its environment by its name. `homes` name those that are not in the mesh's folder."""
+    with_slots = () if slots is None else ("--slots", str(slots))
     first, *rest = (mesh.new_peer(name, *options) for name in names)
-    first.run("init", "--name", first.name)
+    for name, home in (homes or {}).items():
+        mesh[name].home = home
+    for peer in mesh:
+        peer.environment.update((variables or {}).get(peer.name, {}))
+    first.run("init", "--name", first.name, *with_slots)
     first.start()
     for peer in rest:
-        peer.run("join", first.run("invite").strip(), "--name", peer.name)
+        peer.run("join", first.run("invite").strip(), "--name", peer.name, *with_slots)
         peer.start()
 
     def all_live() -> bool:

@@ -118,6 +118,10 @@ jobs:
           cat committed.txt changed.txt new.txt
           git rev-parse HEAD
           test ! -e deleted.txt
+  know:
+    runs-on: ubuntu-latest
+    steps:
+      - run: echo "without a checkout ${{ github.sha }} $GITHUB_REF"
 """
     repo = tmp_path / "repo"
     (repo / ".github/workflows").mkdir(parents=True)
@@ -133,9 +137,11 @@ jobs:
     (repo / "deleted.txt").unlink()
     run = mesh["beta"].json("run", "submit", path)["run"]
     mesh["beta"].run("run", "wait", run, "--timeout", "30")
-    log = mesh["alpha"].run("run", "logs", run)
+    log = mesh["alpha"].run("run", "logs", run, "--job", "look")
     for text in ("committed-first", "changed-second", "new-file", head):
         assert text in log
+    log = mesh["alpha"].run("run", "logs", run, "--job", "know")
+    assert f"without a checkout {head} refs/heads/main" in log
 
 
 def test_a_hundred_trivial_workflows_start_once_each_and_spread(mesh: Mesh, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,9 +68,9 @@ class Bench:
         finally:
             peer.stopped.set()
 
-    async def mesh(self, *names: str) -> list[Peer]:
-        """Peers that joined one another and see each other live."""
-        peers = [await self.start(name) for name in names]
+    async def mesh(self, *names: str, timings: Mapping[str, Timing] | None = None) -> list[Peer]:
+        """Peers that joined one another and see each other live; with clocks of their own where they are given."""
+        peers = [await self.start(name, (timings or {}).get(name)) for name in names]
         await peers[0].service.init(names[0], 2)
         for peer in peers[1:]:
             await peer.service.join(await peers[0].service.invite(60), peer.name, 2)

@@ -18,6 +18,7 @@ from clockmesh.protocol.codec import decode_result
 from clockmesh.protocol.plan import Snapshot
 from clockmesh.runner import host_messages as messages
 from clockmesh.runner.plan import make_plan, read_workflow
+from clockmesh.runner.sandbox import NO_SANDBOX, Sandbox
 from clockmesh.runner.spec import JobSpec, job_dir
 from tests.integration.runner_support import GIT_ENV, alive, wait_for
 
@@ -90,13 +91,14 @@ def marked_processes(home):
 class Daemon:
     """The other end of the host's socket."""
 
-    def __init__(self, home: Path, incarnation: int = 1, lease: float = 5.0, *, hello: bool = True):
+    def __init__(self, home: Path, incarnation: int = 1, lease: float = 5.0, *, hello: bool = True,
+                 sandbox: Sandbox = NO_SANDBOX):
         self.reports: list = []
         self._reader = messages.ReportReader()
         self.socket = wait_for(lambda: _dial(home), "the host answers")
         self.socket.settimeout(0.05)
         if hello:
-            self.send(messages.Hello(incarnation, lease))
+            self.send(messages.Hello(incarnation, lease, sandbox))
             self.jobs = self.wait(messages.Jobs)
 
     def send(self, *commands):

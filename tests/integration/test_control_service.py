@@ -150,6 +150,25 @@ async def test_a_cancelled_run_ends_with_8(tmp_path: Path) -> None:
         assert (await command(peer, "run", "wait", run[:6]))[:2] == (8, f"run {run[:12]} cancelled\n")
 
 
+async def test_a_run_runs_again_and_one_that_has_not_ended_only_if_it_is_abandoned(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    async with controlled(tmp_path / "home") as (_, peer):
+        client = await founded(peer)
+        body = order(SLOW.replace(b"{gate}", str(gate).encode()))
+        run = (await in_thread(client.post, "/v1/runs", body))["run"]
+        await until(lambda: peer.job(bytes.fromhex(run)).status == "in_progress", "the job runs")
+        code, _, told = await command(peer, "run", "rerun", run)
+        assert (code, "--abandon gives it up" in told) == (Exit.CONFLICT, True)
+        code, told, _ = await command(peer, "run", "rerun", run, "--abandon")
+        assert code == Exit.OK
+        assert f"warning: alpha may be running {run[:12]} until" in told
+        assert (await command(peer, "run", "wait", run))[0] == Exit.CANCELLED
+        gate.touch()
+        again = (await in_thread(client.post, f"/v1/runs/{run}/rerun"))
+        assert (again["again"], again["may_be_running"]) == (run, [])
+        assert (await command(peer, "run", "wait", again["run"]))[0] == Exit.OK
+
+
 async def test_the_work_tree_is_sent_where_the_workflow_checks_it_out(tmp_path: Path) -> None:
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree/flow.yml").write_bytes(CHECKOUT)

@@ -86,6 +86,16 @@ def test_a_wrong_configuration_ends_it_with_the_place(tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_an_unknown_fault_ends_daemon_and_host_with_the_points(tmp_path: Path) -> None:
+    (tmp_path / "faults").write_text("crash before-lunch\n")
+    environment = {**os.environ, "CLOCKMESH_FAULTS": str(tmp_path / "faults")}
+    host = [sys.executable, "-m", "clockmesh.runner.host", "--home", str(tmp_path / "home")]
+    for words in (command(tmp_path / "home"), host):
+        done = subprocess.run(words, capture_output=True, text=True, timeout=_LIMIT_S, env=environment)
+        assert done.returncode == 78
+        assert "faults:1: there is no point 'before-lunch'; the points are before-commit, after-commit" in done.stderr
+
+
 def test_a_taken_port_ends_it_with_what_to_do(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

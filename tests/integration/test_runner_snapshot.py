@@ -14,7 +14,7 @@ from clockmesh.runner.checkout import Options, check_out_snapshot
 from clockmesh.runner.git import Git
 from clockmesh.runner.process import Processes
 from clockmesh.runner.snapshot import SnapshotError, make_snapshot
-from clockmesh.runner.unpack import extract_files
+from clockmesh.runner.unpack import extract_files, read_meta
 from tests.integration.runner_support import GIT_ENV, git, in_child, repository, write
 
 LIMIT = 1 << 24
@@ -88,6 +88,37 @@ def test_a_snapshot_comes_back_with_commit_branch_and_every_change(tree, tmp_pat
     assert git(target, "rev-list", "--count", "HEAD") == "1"
     assert git(target, "fsck", "--no-dangling") == ""
     assert git(target, "rev-parse", "--abbrev-ref", "main@{upstream}") == "origin/main"
+
+
+@pytest.mark.parametrize("merged", [False, True], ids=["in a line", "with a merge"])
+def test_commits_that_origin_lacks_come_along_so_that_a_job_can_push(tmp_path, merged):
+    bare, tree, job = tmp_path / "bare", tmp_path / "tree", tmp_path / "job"
+    repository(tree, {"w.yml": "w", "old": "o"})
+    write(tree, {"old": "oo"})
+    git(tree, "commit", "-q", "-a", "-m", "pushed")
+    git(tree, "clone", "-q", "--bare", ".", str(bare))
+    git(tree, "remote", "add", "origin", str(bare))
+    git(tree, "fetch", "-q", "origin")
+    if merged:
+        git(tree, "checkout", "-q", "-b", "side", "HEAD^")
+        write(tree, {"side": "s"})
+        git(tree, "add", "-A")
+        git(tree, "commit", "-q", "-m", "aside")
+        git(tree, "checkout", "-q", "main")
+        git(tree, "merge", "-q", "--no-ff", "-m", "merged", "side")
+    write(tree, {"new": "n"})
+    git(tree, "add", "-A")
+    git(tree, "commit", "-q", "-m", "not pushed")
+
+    made = take(tree / "w.yml", tmp_path / "blob")
+    put_back(tmp_path / "blob", job, made.snapshot.origin)
+    write(job, {"result": "r"})
+    git(job, "add", "-A")
+    git(job, "commit", "-q", "-m", "by the job")
+    git(job, "push", "-q")
+    assert git(bare, "log", "-2", "--format=%s", "main").splitlines() == ["by the job", "not pushed"]
+    assert git(bare, "show", "main:result") == "r"
+    assert git(bare, "fsck", "--no-dangling") == ""
 
 
 def test_equal_trees_make_equal_bytes(tree, tmp_path):
@@ -211,6 +242,21 @@ def test_a_snapshot_that_is_cut_off_is_damaged(tree, tmp_path):
     (tmp_path / "blob").write_bytes((tmp_path / "blob").read_bytes()[:60_000])
     with pytest.raises(SnapshotError, match="damaged"):
         put_back(tmp_path / "blob", tmp_path / "work")
+
+
+def test_a_commit_that_is_none_is_damage_and_no_path(tree, tmp_path):
+    blob = tmp_path / "blob"
+    take(tree / "a.txt", blob)
+    for name in ("sha", "upstream", "shallow"):
+        with tarfile.open(blob) as old, tarfile.open(tmp_path / "bad", "w") as bad:
+            meta = json.loads(old.extractfile("meta.json").read())
+            meta[name] = ["../../out"] if name == "shallow" else "../../out"
+            data = json.dumps(meta).encode()
+            info = tarfile.TarInfo("meta.json")
+            info.size = len(data)
+            bad.addfile(info, io.BytesIO(data))
+        with pytest.raises(SnapshotError, match="damaged"):
+            read_meta(tmp_path / "bad")
 
 
 @pytest.mark.parametrize("data", [b"", b"junk" * 1000, json.dumps({}).encode()])

@@ -18,6 +18,7 @@ from clockmesh.protocol.events import (
     InvitationRedeemed,
     JobClaimed,
     MeshFounded,
+    Noted,
     PeerAdmitted,
     PeerDescribed,
     ResultAccepted,
@@ -45,6 +46,7 @@ from clockmesh.protocol.messages import (
 )
 from clockmesh.protocol.node import Node
 from clockmesh.protocol.plan import Guard, Plan, PlannedJob, Remote, Snapshot
+from clockmesh.protocol.reports import Annotation, JobReported, Level, Report
 from clockmesh.protocol.result import Conclusion, Result
 from clockmesh.protocol.schedules import (
     CatchUp,
@@ -143,6 +145,25 @@ RESULTS = st.builds(
     finished_ms=COUNTS,
     resolved=st.none() | PLANS,
 )
+REPORTS = st.builds(
+    Report,
+    annotations=st.lists(
+        st.builds(
+            Annotation,
+            level=st.sampled_from(Level),
+            message=st.text(max_size=50),
+            step=lines(50, 0),
+            title=lines(50, 0),
+            file=lines(50, 0),
+            line=st.integers(0, 2**31 - 1),
+            column=st.integers(0, 2**31 - 1),
+        ),
+        max_size=3,
+    ).map(tuple),
+    more=COUNTS,
+    summary=st.none() | HASH,
+    summary_size=st.integers(0, 2**28),
+)
 PACKABLE = st.recursive(
     st.none()
     | st.booleans()
@@ -195,6 +216,7 @@ EVENTS = st.one_of(
     st.builds(AttemptEnded, run=HASHES, key=lines(50), attempt=ATTEMPTS, how=st.sampled_from(Ending)),
     st.builds(ResultProposed, run=HASHES, key=lines(50), attempt=ATTEMPTS, result=RESULTS),
     st.builds(ResultAccepted, run=HASHES, key=lines(50), attempt=ATTEMPTS, result=HASH),
+    st.builds(JobReported, run=HASHES, key=lines(50), attempt=ATTEMPTS, report=REPORTS),
     st.builds(
         ScheduleSet,
         nonce=NONCES,
@@ -220,6 +242,7 @@ EVENTS = st.one_of(
     st.builds(ScheduleResumed, HASH, ATTEMPTS, COUNTS),
     st.builds(TickSubmitted, HASH, COUNTS),
     st.builds(TickSkipped, HASH, COUNTS),
+    st.builds(Noted, lines(50), st.text(max_size=50)),
     UNKNOWN,
 )
 BEACONS = st.builds(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from clockmesh.coordinator import view
 from clockmesh.coordinator.machine import Machine
 
-FACTS = ("claims", "grants", "ended", "results", "accepts", "final", "duplicates")
+FACTS = ("claims", "grants", "ended", "results", "accepts", "reports", "final", "duplicates")
 
 
 def shown(machine: Machine) -> dict[str, object]:

@@ -26,6 +26,7 @@ from clockmesh.protocol.events import Description, Event, JobClaimed, MeshFounde
 from clockmesh.protocol.ids import AttemptRef, JobKey, JobRef, MeshId, NodeHash, PeerId, RunId
 from clockmesh.protocol.node import Node
 from clockmesh.protocol.plan import Guard, Plan, PlannedJob, Snapshot
+from clockmesh.protocol.reports import NO_REPORT, Report
 from clockmesh.protocol.result import Conclusion, Result
 
 MESH = MeshId(bytes(32))
@@ -137,9 +138,9 @@ class Peer:
         self.give(Ticked())
         return ref
 
-    def finish(self, ref: AttemptRef, result: Result) -> None:
+    def finish(self, ref: AttemptRef, result: Result, report: Report = NO_REPORT) -> None:
         del self.host[ref]
-        self.give(JobEnded(ref, result))
+        self.give(JobEnded(ref, result, report))
 
     def job(self, ref: JobRef) -> JobState:
         found = self.machine.state.job(ref)

@@ -17,6 +17,7 @@ from clockmesh.protocol.events import (
     InvitationRedeemed,
     JobClaimed,
     MeshFounded,
+    Noted,
     PeerAdmitted,
     PeerDescribed,
     ResultAccepted,
@@ -97,6 +98,7 @@ ONE_OF_EACH: tuple[Event, ...] = (
     AttemptEnded(RUN, BUILD, 1, Ending.LOST),
     ResultProposed(RUN, BUILD, 1, result()),
     ResultAccepted(RUN, BUILD, 1, ResultHash(digest("result"))),
+    Noted("ada", "{}"),
     UnknownEvent(900, 2, bytes.fromhex("9301a16190")),
 )
 

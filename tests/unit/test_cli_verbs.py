@@ -25,7 +25,8 @@ RUN = "3f9a1c20b7d4" + "0" * 52
 def job(key: str, **fields: Any) -> dict[str, Any]:
     return {
         "key": key, "status": "pending", "conclusion": None, "peer": None, "attempt": 0, "outputs": {}, "error": "",
-        "started_at": None, "finished_at": None, "duplicates": 0,
+        "started_at": None, "finished_at": None, "duplicates": 0, "annotations": [], "more_annotations": 0,
+        "summary_bytes": 0,
     } | fields
 
 
@@ -126,6 +127,27 @@ def test_show_tells_jobs_outputs_and_errors(daemon: Daemon, capsys: pytest.Captu
     assert "build: step 'make': exit code 2" in text.splitlines()
 
 
+def test_show_tells_annotations_and_the_summary(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    told = {"level": "warning", "message": "late\nby 3 s", "step": "Fetch", "title": "Slow", "file": "a.py", "line": 3,
+            "column": None}
+    bare = {"level": "error", "message": "gone\x1b[2J", "step": "Fetch", "title": "", "file": "", "line": None,
+            "column": None}
+    build = job("build", annotations=[told, bare], more_annotations=4, summary_bytes=9)
+    daemon.answers[f"GET /v1/runs/{RUN[:4]}"] = shown(build, conclusion="success")
+    parts = [{"job": "build", "text": "# T\n"}, {"job": "build", "text": "x"}]
+    daemon.answers[f"GET /v1/runs/{RUN[:4]}/summary"] = parts
+    assert cli.main(["run", "show", RUN[:4]]) == 0
+    lines = out(capsys).splitlines()
+    assert "  warning a.py:3: Slow: late … and 1 line more" in lines
+    assert "  error gone?[2J" in lines
+    assert "  and 4 more in its log" in lines
+    assert f"The jobs wrote a summary of 9 bytes:  clockmesh run show {RUN[:12]} --summary" in lines
+    assert cli.main(["run", "show", RUN[:4], "--summary"]) == 0
+    assert out(capsys) == "# T\nx\n"
+    assert cli.main(["run", "show", RUN[:4], "--summary", "--json"]) == 0
+    assert json.loads(out(capsys)) == {"v": 1, "summaries": [{"job": "build", "text": "# T\nx"}]}
+
+
 @pytest.mark.parametrize(
     ("conclusion", "status"), [("success", 0), ("skipped", 0), ("failure", 1), ("cancelled", 8)]
 )
@@ -196,6 +218,19 @@ def test_submit_sends_the_file_and_says_how_to_see_it_run(
     assert base64.b64decode(body["workflow_b64"]) == b"name: x\n"
     assert (body["path"], body["inputs"], body["priority"]) == ("flow.yml", {"a": "b"}, 2.0)
     assert (body["guard"], body["force"]) == ("lease", True)
+
+
+def test_submit_says_at_which_commit_the_work_tree_is(daemon: Daemon, tmp_path: Path) -> None:
+    daemon.answers["POST /v1/runs"] = {"v": 1, "run": RUN}
+    (tmp_path / "flow.yml").write_text("name: x\n")
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@example.invalid"]
+    for words in (["init", "-qb", "trunk"], ["add", "."], ["commit", "-qm", "first"],
+                  ["remote", "add", "origin", "https://ann:secret@example.invalid/x.git"]):
+        subprocess.run([*git, *words], check=True)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    assert cli.main(["run", "submit", "flow.yml"]) == 0
+    standing = {"sha": head, "ref": "refs/heads/trunk", "origin": "https://ann@example.invalid/x.git"}
+    assert daemon.asked[0][1]["snapshot"] == standing
 
 
 def test_submit_follows_to_the_end_and_ends_as_the_run(
@@ -457,7 +492,7 @@ def test_schedules_are_listed_with_their_next_and_last_ticks(daemon: Daemon, cap
     monkeypatch.setenv("COLUMNS", "140")
     last = {"due_at": iso_in(-7300), "run": RUN, "status": "completed", "conclusion": "success"}
     skipped = {"due_at": iso_in(-90), "run": None, "status": "skipped", "conclusion": None}
-    daemon.answers["GET /v1/schedules"] = {"v": 1, "schedules": [
+    daemon.answers["GET /v1/schedules"] = {"v": 1, "now_at": iso_in(0), "schedules": [
         scheduled("scrape", next_at=iso_in(3700), last=last),
         scheduled("paused", paused=True, last=skipped),
         scheduled("new", next_at=iso_in(150)),

@@ -9,8 +9,9 @@ import pytest
 
 from clockmesh.coordinator.effects import Answer, Append, RunChanged
 from clockmesh.coordinator.errors import Conflict, CoordinatorError, NotFound, Refused
-from clockmesh.coordinator.inputs import CancelWanted, Started, SubmitWanted
+from clockmesh.coordinator.inputs import CancelWanted, RerunWanted, Started, SubmitWanted
 from clockmesh.coordinator.machine import Machine, step
+from clockmesh.coordinator.view import may_be_running
 from clockmesh.protocol.codec import run_id
 from clockmesh.protocol.events import CancelAsked, Description, PeerAdmitted, RunSubmitted
 from clockmesh.protocol.ids import AttemptRef, JobKey, RunId
@@ -97,9 +98,52 @@ def test_a_cancel_is_written_once_and_answered_each_time() -> None:
     assert mesh["A"].said(CancelAsked) == [CancelAsked(run)]
 
 
+def again(token: int, run: RunId, *, abandon: bool = False) -> RerunWanted:
+    return RerunWanted(token, run, bytes([token]) * 16, bytes(32), abandon)
+
+
+def test_a_run_that_has_ended_runs_again_as_a_new_one() -> None:
+    mesh = Mesh("A")
+    old = mesh.submit("A", priority=3.0, guard=Guard.QUORUM)
+    mesh["A"].finish(AttemptRef(old, JobKey("job"), 1), done())
+    mesh["A"].give(again(2, old))
+    first, second = mesh["A"].said(RunSubmitted)
+    assert (second.plan, second.priority, second.guard) == (first.plan, 3.0, Guard.QUORUM)
+    assert second.nonce != first.nonce
+    assert not mesh["A"].said(CancelAsked)
+    assert Answer(2, run_id(second)) in mesh["A"].effects
+
+
+def test_a_run_that_has_not_ended_runs_again_only_if_it_is_abandoned() -> None:
+    mesh = Mesh()
+    mesh.part("A", "BC")
+    old = mesh.submit("A")
+    with pytest.raises(Conflict, match="has not ended"):
+        mesh["A"].give(again(2, old))
+    assert len(mesh["A"].said(RunSubmitted)) == 1
+    mesh["A"].give(again(2, old, abandon=True))
+    assert len(mesh["A"].said(RunSubmitted)) == 2
+    assert mesh["A"].said(CancelAsked) == [CancelAsked(old)]
+
+
+def test_who_may_be_running_a_run_is_told() -> None:
+    mesh = Mesh(runners="B")
+    run = mesh.submit("A")
+    mesh.sync()
+    mesh["B"].crash()
+    mesh.advance(6.0)
+    assert may_be_running(mesh["A"].machine, run) == [mesh["B"].id]
+    mesh["B"].start()
+    mesh["B"].finish(AttemptRef(run, JobKey("job"), 1), done())
+    mesh.sync()
+    assert may_be_running(mesh["A"].machine, run) == []
+
+
 def test_an_unknown_run_is_not_found() -> None:
     with pytest.raises(NotFound, match="clockmesh run list"):
         Mesh("A")["A"].give(CancelWanted(1, RunId(bytes(32))))
+    with pytest.raises(NotFound, match="clockmesh run list"):
+        Mesh("A")["A"].give(again(1, RunId(bytes(32))))
 
 
 def test_a_run_that_has_ended_is_not_cancelled() -> None:

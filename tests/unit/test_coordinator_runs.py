@@ -9,8 +9,9 @@ from clockmesh.coordinator.effects import Start, Stop, StopReason
 from clockmesh.coordinator.holding import MAX_LOSSES
 from clockmesh.coordinator.inputs import CancelWanted, JobEnded
 from clockmesh.coordinator.view import Status
-from clockmesh.protocol.ids import RESOLVE, AttemptRef, JobKey, JobRef, RunId
+from clockmesh.protocol.ids import RESOLVE, AttemptRef, BlobHash, JobKey, JobRef, RunId
 from clockmesh.protocol.plan import Plan, PlannedJob, Remote
+from clockmesh.protocol.reports import Annotation, Level, Report
 from clockmesh.protocol.result import Conclusion, Result
 from tests.unit.coordinator_mesh import Mesh, Peer, done, plan, planned
 
@@ -206,6 +207,19 @@ def test_a_job_given_up_and_adopted_is_shown_where_it_ran() -> None:
     for other in "ABC":
         (job,) = view.run_view(mesh[other].machine, run).jobs
         assert (job.peer, job.attempt, job.outputs) == (mesh[name].id, attempt, {"value": "x"})
+
+
+def test_what_a_job_reports_is_seen_on_every_peer_with_its_result() -> None:
+    mesh = Mesh()
+    run = mesh.submit("A")
+    mesh.sync()
+    name, attempt = mesh.starts[0]
+    report = Report((Annotation(Level.ERROR, "bad", "Build"),), 1, BlobHash(bytes(32)), 7)
+    mesh[name].finish(AttemptRef(run, JobKey("job"), attempt), done("x"), report)
+    mesh.sync()
+    for other in "ABC":
+        (job,) = view.run_view(mesh[other].machine, run).jobs
+        assert (job.conclusion, job.report) == (SUCCESS, report)
 
 
 def test_a_host_that_could_not_start_it_makes_the_attempt_lost_and_the_next_one_follows() -> None:

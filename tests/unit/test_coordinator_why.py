@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from clockmesh.coordinator import jobs
 from clockmesh.coordinator.inputs import CancelWanted
 from clockmesh.coordinator.view import explain
 from clockmesh.protocol.ids import AttemptRef, JobKey, JobRef, RunId
@@ -20,10 +21,41 @@ def test_it_names_owner_distances_holder_and_grants() -> None:
     run = mesh.submit("A")
     mesh.sync()
     text = why(mesh["A"], run)
-    assert "submitted by A; electorate A, B, C; 3 of 3 sessions live, 2 needed" in text
+    assert "submitted by A" in text
     assert "job: owned by " in text
     assert "(distance " in text
-    assert "holds attempt 1 with 3 grants (2 needed)" in text
+    holder = mesh["A"].machine.name_of(jobs.holders(mesh["A"].job(JobRef(run, JobKey("job"))))[0][1])
+    assert (
+        "job: electorate A, B, C, of which 2 must grant; heard from B 0.0 s, C 0.0 s ago; "
+        f"{holder} holds attempt 1 with 3 grants; to watch it: clockmesh run logs {run.hex()[:12]} -f --job job"
+    ) in text
+
+
+def test_a_holder_tells_until_when_it_may_run_the_job() -> None:
+    mesh = Mesh(runners="A")
+    run = mesh.submit("A")
+    mesh.sync()
+    mesh.advance(2.0)
+    assert "A holds attempt 1 with 3 grants and may run it until D, in 10 s" in why(mesh["A"], run)
+    mesh.part("A", "BC")
+    mesh.advance(8.0)
+    text = why(mesh["A"], run)
+    assert "B not heard for 8.0 s, C not heard for 8.0 s; A holds attempt 1 with 3 grants" in text
+    assert "and may run it until D, in 2.2 s" in text
+    assert text.count("too few of them live: start clockmeshd on B, C, or if they are gone for good") == 1
+    assert f"clockmesh run rerun {run.hex()[:12]} --abandon" in text
+
+
+def test_a_voter_that_was_never_heard_is_told_apart_from_one_that_fell_silent() -> None:
+    mesh = Mesh()
+    run = mesh.submit("A", plan(planned("job", labels=("gpu",))))
+    mesh.sync()
+    mesh.part("A", "B")
+    mesh.advance(20.0)
+    mesh["A"].crash()
+    mesh["A"].start()
+    mesh.advance(1.0)
+    assert "heard from C 0.0 s ago, B not heard since this peer started; nobody has claimed it" in why(mesh["A"], run)
 
 
 def test_it_names_a_claim_that_waits_for_grants() -> None:
@@ -38,7 +70,7 @@ def test_it_names_who_is_away_when_a_majority_is() -> None:
     mesh.part("A", "BC")
     mesh.advance(6.0)
     run = mesh.submit("A")
-    assert "1 of 3 sessions live, 2 needed" in why(mesh["A"], run)
+    assert "B not heard for 6.0 s, C not heard for 6.0 s; nobody has claimed it" in why(mesh["A"], run)
     assert "start clockmeshd on B, C" in why(mesh["A"], run)
 
 
@@ -48,7 +80,9 @@ def test_it_names_a_silent_holder_and_when_its_job_may_move() -> None:
     mesh.sync()
     mesh["B"].crash()
     mesh.advance(6.0)
-    assert "no session with B, so others may take it over in 9 s" in why(mesh["A"], run)
+    text = why(mesh["A"], run)
+    assert "B holds attempt 1 with 3 grants and is not heard, so others may take it over in 9.0 s" in text
+    assert "start clockmeshd on B, where it may still run or have ended" in text
 
 
 def test_it_names_needs_and_max_parallel() -> None:

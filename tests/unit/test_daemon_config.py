@@ -8,6 +8,7 @@ import pytest
 
 from clockmesh.daemon.config import Config, Listen, parse_listen, read_config
 from clockmesh.daemon.errors import ConfigurationError, UsageError
+from clockmesh.daemon.reserve import MIB
 
 
 def config(tmp_path: Path, text: str) -> Config:
@@ -22,8 +23,10 @@ def test_without_a_file_nothing_is_set(tmp_path: Path) -> None:
 
 
 def test_every_key_is_read(tmp_path: Path) -> None:
-    text = "name: nuc\nslots: 3\nlabels: [GPU, tool:ffmpeg]\nlisten: 127.0.0.1:4001\n"
-    assert config(tmp_path, text) == Config("nuc", 3, ("gpu", "tool:ffmpeg"), Listen("127.0.0.1", 4001))
+    text = "name: nuc\nslots: 3\nlabels: [GPU, tool:ffmpeg]\nlisten: 127.0.0.1:4001\nlimits:\n"
+    text += "  reserve: 8MiB\n"
+    listen = Listen("127.0.0.1", 4001)
+    assert config(tmp_path, text) == Config("nuc", 3, ("gpu", "tool:ffmpeg"), listen, reserve=8 * MIB)
 
 
 @pytest.mark.parametrize(("text", "line", "words"), [
@@ -36,6 +39,10 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     ("listen: nowhere\n", 1, "cannot listen"),
     ("name: [a]\n", 1, "single value"),
     ("name: -x\n", 1, "cannot be called"),
+    ("limits:\n  reserve: much\n", 2, "such as 32MiB"),
+    ("limits:\n  reserve: 0MiB\n", 2, "from 1MiB on"),
+    ("limits:\n  reserv: 1GiB\n", 2, "did you mean 'reserve'"),
+    ("limits: 8MiB\n", 1, "key: value"),
     ("- a\n", 1, "key: value"),
     ("name: [\n", 2, "not YAML"),
 ])

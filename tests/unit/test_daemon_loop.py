@@ -74,6 +74,9 @@ class Bench:
 
         return Doing(at_once, after, lambda node: None, publish)
 
+    def store_commits(self) -> int:
+        return sum(1 for what in self.done if isinstance(what, tuple))
+
     def submit(self, token: int = 1) -> None:
         heads = self.clock.combined_head()
         self.loop.take(SubmitWanted(token, PLAN, bytes([token]) * 16, heads))
@@ -96,6 +99,29 @@ async def test_nothing_is_done_or_published_before_it_is_durable(tmp_path: Path)
     assert bench.done[0][0] == "commit"  # type: ignore[index]
     assert bench.done[1] == "publish"
     assert answered > 1
+
+
+async def test_what_is_shown_of_a_run_waits_until_it_can_not_be_undone(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    seen: list[int] = []
+
+    async def look(run: RunId) -> None:
+        await bench.loop.settled(run)
+        seen.append(bench.store_commits())
+
+    bench.submit()
+    [run] = bench.machine.runs
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(look, run)
+        nursery.start_soon(look, RunId(bytes(32)))
+        await trio.testing.wait_all_tasks_blocked()
+        assert seen == [0], "what nothing was decided of is shown at once"
+        nursery.start_soon(bench.loop.run)
+        with trio.fail_after(10):
+            while len(seen) < 2:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+        nursery.cancel_scope.cancel()
+    assert seen[1] >= 1
 
 
 async def test_what_comes_while_a_commit_is_written_shares_the_next_one(tmp_path: Path) -> None:

@@ -98,9 +98,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_what_is_given_is_no_part_of_the_spec_on_disk(tmp_path: Path) -> None:
     plan = order(tmp_path).plan
-    spec = JobSpec("ab" * 32, "base", 1, plan, given=Given({"A": "hunter2"}), commands=True)
+    spec = JobSpec("ab" * 32, "base", 1, plan, given=Given({"A": "hunter2"}))
     assert "hunter2" not in repr(spec_to_map(spec))
-    assert not JobSpec("ab" * 32, "base", 1, plan).commands
 
 
 def test_the_command_loads_neither_network_nor_trio() -> None:

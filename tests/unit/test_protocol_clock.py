@@ -8,7 +8,7 @@ from clockmesh.protocol import limits
 from clockmesh.protocol.clock import Clock, ForkFound, MissingParents, UnknownAuthor, append
 from clockmesh.protocol.codec import encode_node, mesh_id
 from clockmesh.protocol.errors import RemoteError
-from clockmesh.protocol.events import CancelAsked, MeshFounded, PeerAdmitted
+from clockmesh.protocol.events import CancelAsked, MeshFounded, Noted, PeerAdmitted
 from clockmesh.protocol.ids import MeshId, NodeHash
 from tests.unit.protocol_builders import (
     MESH,
@@ -295,3 +295,22 @@ def test_the_vector_is_a_copy():
 def test_two_meshes_of_one_founder_have_two_names():
     assert mesh_id(key(0).peer, bytes(16)) != mesh_id(key(0).peer, NONCE) == MESH
     assert NodeHash(digest("x")) not in founded_clock()
+
+
+def test_an_open_clock_has_many_beginnings_and_authors_whom_nobody_admitted():
+    clock = Clock(MESH, is_open=True)
+    ours = append(clock, key(0), wall_ms=1, events=[Noted("ada", "{}")])
+    alone = Clock(MESH, is_open=True)
+    theirs = append(alone, key(1), wall_ms=1, events=[Noted("bob", "{}")])
+    assert clock.add(theirs)
+    assert set(clock.heads) == {ours.hash, theirs.hash}
+    joined = append(clock, key(2), wall_ms=2, events=[Noted("cyd", "{}")])
+    assert set(joined.parents) == {ours.hash, theirs.hash}
+    with pytest.raises(ForkFound):
+        clock.add(append(Clock(MESH, is_open=True), key(1), wall_ms=9, events=[Noted("bob", "{}")]))
+
+
+def test_a_meshs_clock_has_no_beginning_but_its_founding():
+    note = append(Clock(MESH, is_open=True), key(0), wall_ms=1, events=[Noted("ada", "{}")])
+    with pytest.raises(RemoteError, match="does not found"):
+        Clock(MESH).add(note)

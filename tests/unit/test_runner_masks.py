@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
 from urllib.parse import quote
 
 import pytest
@@ -28,6 +29,8 @@ def test_a_value_is_hidden_wherever_it_stands() -> None:
         json.dumps(SECRET)[1:-1],
         quote(SECRET, safe=""),
         SECRET.replace("'", "''"),
+        SECRET.replace("'", "'\\''"),
+        quote(SECRET, safe="!'()*"),
         SECRET.replace("&", "&amp;").replace("<", "&lt;").replace("'", "&#x27;"),
     ],
 )
@@ -76,3 +79,22 @@ def test_a_log_never_holds_what_its_masks_hide(tmp_path) -> None:
     assert "topaz" not in (tmp_path / "log").read_text()
     texts = [json.loads(line)["text"] for line in (tmp_path / "log").read_text().splitlines()]
     assert texts == ["one ***", "two", "***"]
+
+
+@pytest.mark.parametrize("secret", [SECRET, "plain-value 1", "two\nlines of 'it'", "$(rm) `x` \\ \"q\" ~!"])
+@pytest.mark.parametrize("script", ['printf %s "$V"', "printf %q \"$V\"", 'set -x; : "$V" 2>&1'])
+def test_what_a_shell_makes_of_a_value_is_hidden(secret: str, script: str) -> None:
+    ended = subprocess.run(["bash", "-c", script], env={"V": secret, "LC_ALL": "C.UTF-8"}, capture_output=True,
+                           text=True, check=True)  # fmt: skip
+    shown = Masks([secret]).hide(ended.stdout + ended.stderr)
+    for line in secret.splitlines():
+        assert line not in shown
+        assert line.replace("'", "'\\''") not in shown
+    assert "***" in shown
+
+
+def test_lines_that_come_together_are_searched_as_well_as_alone(tmp_path) -> None:
+    log = JobLog(tmp_path / "log", masks=Masks(["first\nsecond"]))
+    log.write("step", ["nothing"] * 100 + ["the first", "of second", "nothing"])
+    texts = [json.loads(line)["text"] for line in (tmp_path / "log").read_text().splitlines()]
+    assert texts[100:] == ["the ***", "of ***", "nothing"]

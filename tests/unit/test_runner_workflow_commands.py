@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from clockmesh.protocol.reports import Annotation, Level
+from clockmesh.runner.annotations import OF_A_STEP, Annotations, unpacked
 from clockmesh.runner.masks import Masks
 from clockmesh.runner.workflow_commands import Command, Listener, parse
 
@@ -30,8 +32,9 @@ def test_a_command_is_read_as_the_official_runner_reads_it(line: str, wanted: Co
 
 def heard(*lines: str, debug: bool = False) -> tuple[list[str], Listener, Masks]:
     shown: list[str] = []
+    said: list[tuple[Level, Command]] = []
     masks = Masks()
-    listener = Listener(shown.extend, masks, debug=debug)
+    listener = Listener(shown.extend, lambda level, command: said.append((level, command)), masks, debug=debug)
     listener.hear(list(lines))
     return shown, listener, masks
 
@@ -76,3 +79,46 @@ def test_the_old_way_of_an_output_still_works() -> None:
     shown, listener, _ = heard("::set-output name=a::v%0Aw", "::group::G", "::endgroup::")
     assert listener.outputs == {"a": "v\nw"}
     assert shown == ["Group: G"]
+
+
+def annotated(*lines: str, masks: Masks | None = None) -> tuple[tuple[Annotation, ...], int]:
+    told = Annotations()
+    listener = Listener(
+        lambda _: None,
+        lambda level, command: told.add(level, command.data, "Build", command.properties),
+        Masks(),
+        debug=False,
+    )
+    listener.hear(list(lines))
+    packed = told.packed(masks or Masks())
+    return unpacked(packed) if packed else ((), 0)
+
+
+def test_an_annotation_keeps_its_level_place_and_step() -> None:
+    told, more = annotated("::error file=a.py,line=3,col=7,title=T::bad%0Aworse", "::notice line=x::fine")
+    assert told == (
+        Annotation(Level.ERROR, "bad\nworse", "Build", "T", "a.py", 3, 7),
+        Annotation(Level.NOTICE, "fine", "Build"),
+    )
+    assert more == 0
+
+
+def test_of_many_annotations_the_first_are_kept_and_the_others_counted() -> None:
+    told, more = annotated(*[f"::warning::w{number}" for number in range(OF_A_STEP + 5)], "::error::e")
+    assert [one.message for one in told] == [f"w{number}" for number in range(OF_A_STEP)] + ["e"]
+    assert more == 5
+    told, more = annotated(*[f"::{level}::{'x' * 9000}" for level in ("error", "warning", "notice") for _ in range(9)])
+    assert 0 < len(told) < 27
+    assert len(told) + more == 27
+
+
+def test_an_annotation_shows_no_secret_not_even_a_cut_one() -> None:
+    secret = "topaz-8812"
+    told, _ = annotated(
+        f"::error file={secret},title={secret}::{secret}", "::warning::" + "x" * 4090 + secret, masks=Masks([secret])
+    )
+    assert "topaz" not in repr(told)
+
+
+def test_without_annotations_there_is_nothing_to_keep() -> None:
+    assert annotated("plain", "::debug::deep") == ((), 0)

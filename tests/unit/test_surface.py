@@ -9,8 +9,9 @@ import pytest
 from clockmesh.coordinator.view import JobView, RunView, Status
 from clockmesh.daemon import surface
 from clockmesh.daemon.service import PeerStatus
-from clockmesh.protocol.ids import JobKey, MeshId, NodeHash, PeerId, RunId, peer_text
+from clockmesh.protocol.ids import BlobHash, JobKey, MeshId, NodeHash, PeerId, RunId, peer_text
 from clockmesh.protocol.plan import Guard
+from clockmesh.protocol.reports import Annotation, Level, Report
 from clockmesh.protocol.result import Conclusion
 
 ALPHA, BETA = PeerId(b"a" * 32), PeerId(b"b" * 32)
@@ -38,6 +39,7 @@ def run(*jobs: JobView, **fields: object) -> RunView:
 DONE = job(
     "build (a, 1)", Status.COMPLETED, conclusion=Conclusion.SUCCESS, peer=BETA, attempt=2, outputs={"n": "1"},
     started_ms=1_700_000_001_000, finished_ms=1_700_000_002_500,
+    report=Report((Annotation(Level.WARNING, "late", "Fetch", file="a.py", line=3),), 2, BlobHash(bytes(32)), 9),
 )
 
 
@@ -68,6 +70,12 @@ def test_show_has_exactly_the_published_keys_and_those_that_were_added() -> None
                 "started_at": "2023-11-14T22:13:21.000Z",
                 "finished_at": "2023-11-14T22:13:22.500Z",
                 "duplicates": 0,
+                "annotations": [
+                    {"level": "warning", "message": "late", "step": "Fetch", "title": "", "file": "a.py", "line": 3,
+                     "column": None},
+                ],
+                "more_annotations": 2,
+                "summary_bytes": 9,
             }
         ],
     }

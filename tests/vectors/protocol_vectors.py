@@ -29,6 +29,7 @@ from clockmesh.protocol.events import (
     InvitationRedeemed,
     JobClaimed,
     MeshFounded,
+    Noted,
     PeerAdmitted,
     PeerDescribed,
     ResultAccepted,
@@ -59,6 +60,7 @@ from clockmesh.protocol.messages import (
     encode_message,
 )
 from clockmesh.protocol.plan import Guard, Plan, PlannedJob, Remote, Snapshot
+from clockmesh.protocol.reports import Annotation, JobReported, Level, Report
 from clockmesh.protocol.result import Conclusion, Result
 from clockmesh.protocol.schedules import (
     CatchUp,
@@ -126,6 +128,9 @@ def vectors() -> dict[str, str]:
         "attempt ended": AttemptEnded(run, BUILD, 1, Ending.LOST),
         "result proposed": ResultProposed(run, BUILD, 1, result),
         "result accepted": ResultAccepted(run, BUILD, 1, result_hash(result)),
+        "job reported": JobReported(
+            run, BUILD, 1, Report((Annotation(Level.WARNING, "late", "Fetch", file="a.py", line=3),), 2, workflow, 9)
+        ),
         "schedule set": begun,
         "schedule moved": moved,
         "schedule voted": ScheduleVoted(schedule, moved.follows, 1, move_hash(moved)),
@@ -135,6 +140,7 @@ def vectors() -> dict[str, str]:
         "schedule resumed": ScheduleResumed(schedule, 2, WALL_MS + 60_000),
         "tick submitted": TickSubmitted(schedule, DUE_MS),
         "tick skipped": TickSkipped(schedule, DUE_MS),
+        "noted": Noted("ada", '{"event":"heartbeat"}'),
         "unknown": UnknownEvent(900, 2, bytes.fromhex("9301a16190")),
     }
     messages = {
