@@ -236,7 +236,7 @@ def test_no_tick_is_made_in_a_pause_nor_made_up_for_after_it() -> None:
     schedule = add(mesh, catch_up=CatchUp.ALL)
     pass_minutes(mesh, 1)
     change(mesh, "B", schedule, Change.PAUSE)
-    assert [view.next_ms for view in schedule_views(mesh["C"].machine, mesh.wall_ms("C"))] == [None]
+    assert [view.next_ms for view in schedule_views(mesh["C"].machine, mesh.wall_ms("C"), mesh.now)] == [None]
     pass_minutes(mesh, 3)
     change(mesh, "C", schedule, Change.RESUME)
     pass_minutes(mesh, 2)
