@@ -21,9 +21,8 @@ class PeerHandlers:
         for peer in member.network.connected:
             self.connected(peer)
 
-    async def gossiped(self, peer: PeerId, data: bytes) -> None:
-        if self._member is not None:
-            self._member.intake.receive(data, peer)
+    async def gossiped(self, peer: PeerId, data: bytes) -> bool:
+        return self._member is not None and self._member.intake.receive(data, peer)
 
     async def beaconed(self, peer: PeerId, data: bytes) -> None:
         if self._member is not None:

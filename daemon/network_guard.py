@@ -24,11 +24,10 @@ class Guard:
     async def gossiped(self, peer: PeerId, data: bytes) -> bool:
         """False: not to be passed on."""
         try:
-            await self.handlers.gossiped(peer, data)
+            return await self.handlers.gossiped(peer, data)
         except Exception as error:
             _report("gossip", peer, error)
             return False
-        return True
 
     async def beaconed(self, peer: PeerId, data: bytes) -> None:
         try:

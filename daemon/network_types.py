@@ -56,8 +56,9 @@ class Handlers(Protocol):
     peer on that stream.
     """
 
-    async def gossiped(self, peer: PeerId, data: bytes) -> None:
-        """`data` came by gossip from the member `peer`, which need not be its author. At most 256 KiB, once each."""
+    async def gossiped(self, peer: PeerId, data: bytes) -> bool:
+        """`data` came by gossip from the member `peer`, which need not be its author. At most 256 KiB, once each. False
+        for junk, which is not passed on."""
 
     async def beaconed(self, peer: PeerId, data: bytes) -> None:
         """`data` came on the beacon stream of the member `peer`."""

@@ -54,9 +54,10 @@ class Recorder:
         self._news.set()
         self._news = trio.Event()
 
-    async def gossiped(self, peer: PeerId, data: bytes) -> None:
+    async def gossiped(self, peer: PeerId, data: bytes) -> bool:
         self.nodes.append((peer, data))
         self._note()
+        return True
 
     async def beaconed(self, peer: PeerId, data: bytes) -> None:
         self.beacons.append((peer, data))
