@@ -20,7 +20,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clockmesh.coordinator import runs, view
@@ -30,14 +30,16 @@ from clockmesh.coordinator.machine import Machine, step
 from clockmesh.daemon.local_story import Story
 from clockmesh.protocol.codec import decode_result, unsigned_node
 from clockmesh.protocol.events import Description, MeshFounded
-from clockmesh.protocol.ids import AttemptRef, JobRef, MeshId, PeerId, RunId
+from clockmesh.protocol.ids import AttemptRef, JobKey, JobRef, MeshId, PeerId, RunId
 from clockmesh.protocol.plan import Plan
 from clockmesh.protocol.result import Conclusion, Result
 from clockmesh.runner import host_messages
+from clockmesh.runner.bundle import read_workflow
 from clockmesh.runner.files import remove_tree
 from clockmesh.runner.host_jobs import Jobs, boottime
 from clockmesh.runner.job import lead
 from clockmesh.runner.keeper import run_warden
+from clockmesh.runner.levels import every_output, top_level
 from clockmesh.runner.proctree import become_subreaper
 from clockmesh.runner.spec import Given, JobSpec, NeedResult, job_dir
 
@@ -121,20 +123,27 @@ class _Here:
         self._children = {place.warden}
         self._jobs = Jobs(place.folder, place.mark, lead, self._reports.append, self._children)
         self._began_ms = time.time_ns() // 1_000_000
-        self._machine = _machine(order.plan)
+        self._foreign: dict[JobKey, str] = {}
+        """What the labels ask for that this machine is not; '' for nothing."""
+        self._machine = _machine()
         self._run = RunId(b"")
         self._wake_at = math.inf
         self._cancelled = self._killed = False
 
     def run(self) -> Outcome:
         self._take(Started(1))
-        self._take(SubmitWanted(0, self._order.plan, secrets.token_bytes(16), bytes(32)))
+        plan = self._own(self._order.plan)
+        assert plan is not None
+        self._take(SubmitWanted(0, plan, secrets.token_bytes(16), bytes(32)))
         while not runs.over(self._machine.runs[self._run]):
             self._pass()
-        needs = view.needs_of(self._machine, JobRef(self._run, self._order.plan.jobs[0].key))
-        return Outcome(
-            view.run_view(self._machine, self._run), {job: dict(need.outputs) for job, need in needs.items()}
-        )
+        return Outcome(view.run_view(self._machine, self._run), self._outputs())
+
+    def _outputs(self) -> dict[str, dict[str, str]]:
+        order = self._order
+        workflow = read_workflow(order.workflow, order.plan.path)
+        first = JobRef(self._run, order.plan.jobs[0].key)
+        return every_output(top_level(workflow, order.plan, order.given), self._ended_before(first))
 
     def end(self) -> None:
         """Leave no process."""
@@ -200,9 +209,7 @@ class _Here:
     # ---- one job ----
 
     def _start(self, ref: AttemptRef) -> None:
-        labels = self._machine.runs[ref.run].planned[ref.key].labels
-        foreign = next((label for label in labels if label.startswith(_FOREIGN)), "")
-        if foreign:
+        if foreign := self._foreign.get(ref.key):
             self._inputs.append(self._ended(ref, Result(Conclusion.SKIPPED, error=f"this machine is no {foreign}")))
         elif self._killed:
             self._inputs.append(self._ended(ref, Result(Conclusion.CANCELLED)))
@@ -211,21 +218,24 @@ class _Here:
             self._jobs.start(self._spec(ref), math.inf)
 
     def _spec(self, ref: AttemptRef) -> JobSpec:
-        needs = view.needs_of(self._machine, ref.job)
         return JobSpec(
             run=ref.run.hex(),
             key=ref.key,
             attempt=ref.attempt,
-            plan=self._order.plan,
+            plan=view.plan_of(self._machine, ref.run),
             workflow=str(self._workflow),
             snapshot=self._order.snapshot,
-            needs={job: NeedResult(str(need.result), need.outputs) for job, need in needs.items()},
+            needs=self._ended_before(ref.job),
             cancelled=view.cancel_wanted(self._machine, ref.job),
             actor=pwd.getpwuid(os.getuid()).pw_name,
             peer=socket.gethostname(),
             submitted_ms=self._began_ms,
             given=self._order.given,
         )
+
+    def _ended_before(self, job: JobRef) -> dict[str, NeedResult]:
+        needs = view.needs_of(self._machine, job)
+        return {job_id: NeedResult(str(need.result), need.outputs) for job_id, need in needs.items()}
 
     def _reported(self, report: host_messages.Report) -> None:
         match report:
@@ -234,18 +244,27 @@ class _Here:
                 conclusion = Conclusion.CANCELLED if self._killed else Conclusion.FAILURE
                 self._take(self._ended(ref, Result(conclusion, error=why)))
             case host_messages.Ended(ref, bytes(data)):
-                self._take(self._ended(ref, decode_result(data)))
+                result = decode_result(data)
+                self._take(self._ended(ref, replace(result, resolved=self._own(result.resolved))))
+
+    def _own(self, plan: Plan | None) -> Plan | None:
+        """The plan without labels, for this machine stands in for all that it can stand in for."""
+        if plan is None:
+            return None
+        self._story.planned(plan.jobs)
+        for job in plan.jobs:
+            self._foreign[job.key] = next((label for label in job.labels if label.startswith(_FOREIGN)), "")
+        return replace(plan, jobs=tuple(replace(job, labels=()) for job in plan.jobs))
 
     def _ended(self, ref: AttemptRef, result: Result) -> JobEnded:
         self._story.ended(ref.key, result)
         return JobEnded(ref, result)
 
 
-def _machine(plan: Plan) -> Machine:
-    """A mesh of one, which offers every label that the plan asks for."""
+def _machine() -> Machine:
+    """A mesh of one."""
     machine = Machine(_ME, MeshId(bytes(32)))
-    labels = sorted({label for job in plan.jobs for label in job.labels})
-    me = Description(socket.gethostname(), max(_LEAST_SLOTS, os.cpu_count() or 1), tuple(labels))
+    me = Description(socket.gethostname(), max(_LEAST_SLOTS, os.cpu_count() or 1), ())
     founding = unsigned_node(
         _ME, seq=1, parents=(), previous=None, height=1, wall_ms=0, events=[MeshFounded(bytes(16), me)]
     )

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clockmesh.daemon.cli_submit import path_in_repository, read_workflow_file
+from clockmesh.daemon.cli_submit import path_in_repository, read_whole_workflow
 from clockmesh.daemon.exits import Exit, Trouble
 from clockmesh.daemon.local import Order
 from clockmesh.protocol.blobs import manifest_of
@@ -36,7 +36,7 @@ _SECRET = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(=|<<)(.*)")
 
 def read_order(options: argparse.Namespace, folder: Path) -> Order:
     """What is to be run; the work tree, where a job checks it out, is packed into `folder`."""
-    content = read_workflow_file(options.file)
+    content = read_whole_workflow(options.file)
     workflow = read_workflow(content, options.file)
     event = options.event or _default_event(workflow)
     given = Given(

@@ -266,6 +266,10 @@ class Service:
         member = self._in_mesh()
         return schedule_views(member.machine, member.loop.wall_ms())
 
+    def schedule_time(self) -> int:
+        """What the clock shows that schedules go by, in ms since 1970. NoMesh."""
+        return self._in_mesh().loop.wall_ms()
+
     def find_schedule(self, text: str) -> ScheduleId:
         """The schedule of this name, or whose id begins so. NoMesh; NotFound; UsageError for several."""
         return scheduling.find(self._in_mesh(), text)

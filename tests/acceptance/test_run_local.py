@@ -75,6 +75,26 @@ def test_jobs_run_after_what_they_need_and_each_line_tells_its_job(local: Local)
     assert printed.endswith("flow > success\n")
 
 
+def test_a_matrix_made_of_outputs_and_a_called_workflow_become_jobs(local: Local) -> None:
+    called = (
+        "on:\n  workflow_call:\n    inputs: {who: {type: string}}\n"
+        "    outputs: {text: {value: '${{ jobs.a.outputs.text }}'}}\njobs:\n  a:\n    runs-on: ubuntu-latest\n"
+        "    outputs: {text: '${{ steps.s.outputs.text }}'}\n    steps:\n"
+        "      - {id: s, run: 'echo \"text=hi ${{ inputs.who }}\" >> $GITHUB_OUTPUT'}\n"
+    )
+    repository(local.folder, {".github/workflows/called.yml": called})
+    list_ = "    outputs: {list: '${{ steps.s.outputs.list }}'}\n"
+    text = HEAD + job("first", "{id: s, run: 'echo list=[1,2] >> $GITHUB_OUTPUT'}", more=list_) + (
+        "  call:\n    needs: first\n    uses: ./.github/workflows/called.yml\n"
+        "    with: {who: '${{ join(fromJSON(needs.first.outputs.list)) }}'}\n"
+    ) + job("each", 'run: echo "v=$((${{ matrix.v }} * 11)) ${{ needs.call.outputs.text }}"',
+            more="    needs: [first, call]\n    strategy: {matrix: {v: '${{ fromJSON(needs.first.outputs.list) }}'}}\n")
+    printed, _ = local.run(text)
+    assert "each (1) | v=11 hi 1,2\n" in printed
+    assert "each (2) | v=22 hi 1,2\n" in printed
+    assert "call / a > success" in printed
+
+
 def test_a_failing_job_fails_the_command_and_a_daemonised_child_ends(local: Local) -> None:
     printed, _ = local.run(HEAD + job("bad", "run: (setsid sleep 600 &) ; exit 3"), status=1)
     assert "bad > failure" in printed
