@@ -1,4 +1,4 @@
-"""`clockmesh mcp` by the mcp package's own client over stdio: every tool, good and bad input, embedded and on a mesh."""
+"""`clockmesh mcp` by the mcp package's own client over stdio: every tool, embedded and on a mesh of three."""
 
 from __future__ import annotations
 
