@@ -34,11 +34,13 @@ async def add(call: Call) -> Answer:
     )
     schedule = await call.service.add_schedule(wanted)
     view = next(view for view in call.service.schedules() if view.schedule == schedule)
-    return {"v": surface.VERSION, **surface.schedule_json(view, call.service.machine)}
+    now_at = surface.iso(call.service.schedule_time())
+    return {"v": surface.VERSION, "now_at": now_at, **surface.schedule_json(view, call.service.machine)}
 
 
 async def list_(call: Call) -> Answer:
-    return surface.schedules_json(call.service.schedules(), call.service.machine)
+    service = call.service
+    return surface.schedules_json(service.schedules(), service.machine, service.schedule_time())
 
 
 async def trigger(call: Call) -> Answer:

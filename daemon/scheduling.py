@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import posixpath
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from zoneinfo import available_timezones
 
 import structlog
 import trio
@@ -76,15 +78,22 @@ def _lines(member: Member, order: Order) -> tuple[CronLine, ...]:
     if len(told) > MAX_CRON_LINES:
         raise _refuse(order, f"`on.schedule` has {len(told)} entries, above {MAX_CRON_LINES}; make it two workflows")
     lines = tuple(CronLine(schedule.cron, schedule.timezone) for schedule in told)
-    for line in lines:
+    for line, schedule in zip(lines, told, strict=True):
         if zone(line.timezone) is None:
-            raise _refuse(order, f"there is no timezone `{quoted(line.timezone)}`; names are such as `Europe/Berlin`")
+            raise WorkflowError(order.path, schedule.line, schedule.column,
+                                f"there is no timezone `{quoted(line.timezone)}`{_near(line.timezone)}")
         if next_due(member.machine.calendar, (line,), member.loop.wall_ms()) is None:
-            raise _refuse(order, f"the cron line `{quoted(line.cron)}` names a day that no calendar has; correct it")
+            raise WorkflowError(order.path, schedule.line, schedule.column,
+                                f"the cron line `{quoted(line.cron)}` names a day that no calendar has; correct it")
     if order.remote is not None:  # each tick plans anew; what is wrong today is said today
         make_plan(workflow, path=order.path, workflow_blob=manifest_of(order.workflow).blob, source=order.remote,
                   inputs=order.inputs, force=order.force, event=_EVENT)
     return lines
+
+
+def _near(timezone: str) -> str:
+    close = get_close_matches(timezone, available_timezones(), 1)
+    return f"; did you mean `{close[0]}`?" if close else "; names are such as `Europe/Berlin`"
 
 
 def _refuse(order: Order, message: str) -> WorkflowError:

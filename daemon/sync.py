@@ -47,14 +47,14 @@ class Intake:
 
     # ---- nodes ----
 
-    def receive(self, data: bytes, sender: PeerId) -> bool:
-        """A node's bytes came from `sender`. Bad ones are logged and dropped: False."""
+    def receive(self, data: bytes, sender: PeerId) -> PeerId | None:
+        """A node's bytes came from `sender`; its author. Bad ones are logged and dropped, and have none."""
         try:
             node = decode_node(self._mesh, data)
         except RemoteError as error:
             log.warning("node_refused", peer=self._name(sender), error=str(error))
-            return False
-        return self._enter(node, sender)
+            return None
+        return node.author if self._enter(node, sender) else None
 
     def _enter(self, node: Node, sender: PeerId) -> bool:
         if node.author == self._me and node.hash not in self._loop.clock:

@@ -16,23 +16,24 @@ from pathlib import Path
 
 from clockmesh.protocol.codec import encode_result
 from clockmesh.protocol.errors import LocalError
-from clockmesh.protocol.ids import RESOLVE
+from clockmesh.protocol.ids import EXPAND, RESOLVE
 from clockmesh.protocol.limits import MAX_ERROR, MAX_OUTPUT_BYTES
 from clockmesh.protocol.result import Conclusion, Result
 from clockmesh.runner.annotations import Annotations
 from clockmesh.runner.around import JobState, Surroundings
+from clockmesh.runner.bundle import read_workflow
 from clockmesh.runner.command_files import Summaries
-from clockmesh.runner.contexts import job_contexts, job_status
 from clockmesh.runner.environment import machine, make_places, write_event
 from clockmesh.runner.errors import RunnerError
 from clockmesh.runner.evaluation import Scope
 from clockmesh.runner.expressions import CaseSensitive
 from clockmesh.runner.files import RoomForFile, write_whole
 from clockmesh.runner.hashfiles import hash_files_in
+from clockmesh.runner.legs import expanded
+from clockmesh.runner.levels import Level, find, job_contexts, top_level, wanted
 from clockmesh.runner.logfile import JobLog
 from clockmesh.runner.masks import Masks
 from clockmesh.runner.model import Job
-from clockmesh.runner.model_workflow import read_workflow
 from clockmesh.runner.process import Processes
 from clockmesh.runner.resolve import resolve
 from clockmesh.runner.spec import JobSpec
@@ -54,7 +55,7 @@ def lead(spec: JobSpec, folder: Path, mark: str) -> None:
     if spec.sandbox:
         log.line(SET_UP, spec.sandbox)
     try:
-        work = _resolve if spec.key == RESOLVE else _run
+        work = _resolve if spec.key == RESOLVE else _expand if spec.key.startswith(EXPAND) else _run
         result = work(spec, folder, mark, processes, log)
     except (RunnerError, OSError) as error:
         told = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
@@ -96,15 +97,32 @@ def _resolve(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: 
     return replace(result, started_ms=began, finished_ms=_wall_ms())
 
 
-def _run(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: JobLog) -> Result:
+def _place(spec: JobSpec) -> tuple[Level, Job]:
+    """The job in the workflow that it is of."""
     workflow = read_workflow(Path(spec.workflow).read_bytes(), spec.plan.path)
-    job = workflow.job(spec.job.job_id)
+    return find(top_level(workflow, spec.plan, spec.given, spec.schedule), spec.job.job_id, spec.needs)
+
+
+def _expand(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: JobLog) -> Result:
+    """The result of a job that stands for others: what it comes to, now that all it needs has ended."""
+    level, job = _place(spec)
+    cancelled = spec.cancelled or processes.cancelled
+    if not wanted(level, job, spec.needs, cancelled=cancelled):
+        return Result(Conclusion.CANCELLED if cancelled else Conclusion.SKIPPED)
+    jobs = tuple(expanded(level, job, spec.needs))
+    log.line(SET_UP, f"{len(jobs)} job{'s' if len(jobs) > 1 else ''}: {', '.join(each.key for each in jobs[:20])}")
+    return Result(Conclusion.SUCCESS, resolved=replace(spec.plan, jobs=jobs))
+
+
+def _run(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: JobLog) -> Result:
+    level, job = _place(spec)
+    workflow = level.workflow
+    cancelled = spec.cancelled or processes.cancelled
+    if not wanted(level, job, spec.needs, cancelled=cancelled):
+        return Result(Conclusion.CANCELLED if cancelled else Conclusion.SKIPPED)
     places = make_places(spec, folder)
-    contexts = job_contexts(workflow, spec, machine(spec, places))
+    contexts = job_contexts(level, job, spec, machine(spec, places))
     scope = Scope(workflow.file, contexts, hash_files_in(places.workspace))
-    status = job_status(workflow, job, spec.needs, cancelled=spec.cancelled or processes.cancelled)
-    if not scope.holds(job.condition, status):
-        return Result(Conclusion.CANCELLED if status.cancelled else Conclusion.SKIPPED)
     began = _wall_ms()
     processes.limit(spec.job.timeout_s)
     write_event(places, contexts["github"])

@@ -17,7 +17,7 @@ CHECKOUT_INPUTS = frozenset({"path", "ref", "fetch-depth", "clean", "persist-cre
 BUILT_IN = {CHECKOUT: CHECKOUT_INPUTS}
 """By name in lower case: the inputs that the one here understands."""
 
-_REMOTE = re.compile(r"[^/@\s]+/[^/@\s]+(/[^@\s]+)?@\S+")
+_REMOTE = re.compile(r"[^/@]+/[^@]+@\S+")
 
 
 def is_local(uses: str) -> bool:

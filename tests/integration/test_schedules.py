@@ -235,7 +235,9 @@ async def test_the_command_adds_what_it_lists_and_ends_it(tmp_path: Path) -> Non
     [
         (ordered(b"name: p2p-workflow\non: push\njobs: {a: {runs-on: x, steps: [{run: x}]}}\n"), WorkflowError,
          "tick.yml:1:1: the workflow has no `on.schedule`; add `schedule:"),
-        (ordered(workflow("x", more="      timezone: Mars/Base")), WorkflowError, "no timezone `Mars/Base`"),
+        (ordered(workflow("x", more="      timezone: Mars/Base")), WorkflowError,
+         "tick.yml:4:13: there is no timezone `Mars/Base`; names are"),
+        (ordered(workflow("x", more="      timezone: Europe/Belin")), WorkflowError, "did you mean `Europe/Berlin`?"),
         (ordered(workflow("x", cron="0 0 31 11 *")), WorkflowError, "names a day that no calendar has"),
         (ordered(workflow("x"), jitter_s=100_000), UsageError, "jitter is 100000 s"),
         (ordered(workflow("x"), name="a/b"), UsageError, "give --name"),

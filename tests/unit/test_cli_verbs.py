@@ -492,7 +492,7 @@ def test_schedules_are_listed_with_their_next_and_last_ticks(daemon: Daemon, cap
     monkeypatch.setenv("COLUMNS", "140")
     last = {"due_at": iso_in(-7300), "run": RUN, "status": "completed", "conclusion": "success"}
     skipped = {"due_at": iso_in(-90), "run": None, "status": "skipped", "conclusion": None}
-    daemon.answers["GET /v1/schedules"] = {"v": 1, "schedules": [
+    daemon.answers["GET /v1/schedules"] = {"v": 1, "now_at": iso_in(0), "schedules": [
         scheduled("scrape", next_at=iso_in(3700), last=last),
         scheduled("paused", paused=True, last=skipped),
         scheduled("new", next_at=iso_in(150)),
