@@ -15,6 +15,7 @@ from clockmesh.coordinator.runs import RunState, over
 from clockmesh.coordinator.view import RunView, explain, run_view
 from clockmesh.daemon import bodies, surface
 from clockmesh.daemon.answers_schedules import SCHEDULE_ANSWERS
+from clockmesh.daemon.answers_workflows import WORKFLOW_ANSWERS
 from clockmesh.daemon.call import Call
 from clockmesh.daemon.control_http import Answer, Lines, Send
 from clockmesh.daemon.exits import Exit, Trouble
@@ -82,6 +83,7 @@ async def submit(call: Call) -> Answer:
         force=bool(body.get("force", False)),
         snapshot=bodies.snapshot(body),
         remote=remote,
+        name=bodies.optional(body, "name", str),
     )
     return surface.submitted_json(run)
 
@@ -191,6 +193,7 @@ ANSWERS: dict[str, Callable[[Call], Awaitable[Answer]]] = {
     "summary": summary,
     "events": events,
     **SCHEDULE_ANSWERS,
+    **WORKFLOW_ANSWERS,
 }
 
 

@@ -270,6 +270,11 @@ def _wait(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--timeout", type=seconds, metavar="TIME", help="give up after so long (30m), with exit 124")
 
 
+def _p2p(parser: argparse.ArgumentParser) -> None:
+    """For the help; `cli_p2p` reads the words."""
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="VERB ...", help="see `clockmesh p2p --help`")
+
+
 _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "init": _init,
     "invite": _invite,
@@ -283,6 +288,7 @@ _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "cancel": _run,
     "rerun": _rerun,
     "why": _run,
+    "p2p": _p2p,
     "schedule_add": _schedule_add,
     "schedule_trigger": _schedule,
     "schedule_pause": _schedule,

@@ -73,6 +73,12 @@ VERBS = (
     Verb("version", "", "", "print the version",
          "version", "clockmesh version"),
     Verb("summary", "GET", "/v1/runs/{run}/summary", "read a run's step summaries"),
+    Verb("p2p", "", "", "the commands of ipfs-kit p2p: workflow, peer, stats",
+         "p2p", "clockmesh p2p workflow submit .github/workflows/scrape.yml"),
+    Verb("mcp", "", "", "serve MCP tools over standard input and output",
+         "mcp", "clockmesh mcp"),
+    Verb("workflows", "GET", "/v1/workflows", "the runs as the Python API shows them"),
+    Verb("workflow", "GET", "/v1/workflows/{run}", "a run as the Python API shows it"),
     Verb("events", "GET", "/v1/runs/{run}/events", "follow a run's changes and log lines until its end"),
     Verb("put_blob", "PUT", "/v1/blobs", "store content under its hash"),
 )
