@@ -85,6 +85,8 @@ class RerunWanted:
     heads: bytes
     abandon: bool = False
     """Even though the run has not ended: its end is asked for as well."""
+    guard: Guard | None = None
+    """None: that of the run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,7 @@ async def why(call: Call) -> Answer:
 
 async def rerun(call: Call) -> Answer:
     run, body = call.run, await call.request.json()
-    again = await call.service.rerun(run, abandon=bool(body.get("abandon", False)))
+    again = await call.service.rerun(run, abandon=bool(body.get("abandon", False)), guard=bodies.guard(body))
     names = [call.service.machine.name_of(peer) for peer in again.may_be_running]
     return {**surface.submitted_json(again.run), "again": run.hex(), "may_be_running": names}
 

@@ -261,6 +261,8 @@ def _rerun(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--abandon", action="store_true",
                         help="although it has not ended, as when most of its electorate is gone for good; what still\n"
                              "runs of it is asked to end, and may go on until its peer hears of that")
+    parser.add_argument("--guard", choices=("quorum", "lease"),
+                        help="lease: where most peers are away for good (default: that of the run)")
 
 
 def _logs(parser: argparse.ArgumentParser) -> None:

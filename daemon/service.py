@@ -216,11 +216,11 @@ class Service:
         ended."""
         await self._in_mesh().cancel(run)
 
-    async def rerun(self, run: RunId, *, abandon: bool = False) -> Rerun:
-        """Take on the plan of `run` as a new run, with today's members as its electorate; durable before it returns.
-        NoMesh; the coordinator's NotFound, and Conflict when it has not ended, unless it is to be abandoned: then its
-        end is asked for too."""
-        return await submitting.rerun(self._in_mesh(), run, abandon)
+    async def rerun(self, run: RunId, *, abandon: bool = False, guard: Guard | None = None) -> Rerun:
+        """Take on the plan of `run` as a new run, with today's members as its electorate, and under another guard where
+        one is given; durable before it returns. NoMesh; the coordinator's NotFound, and Conflict when it has not ended,
+        unless it is to be abandoned: then its end is asked for too."""
+        return await submitting.rerun(self._in_mesh(), run, abandon, guard)
 
     async def settled(self, run: RunId) -> None:
         """Return when what was decided here of `run` before the call is durable; show nothing of it earlier."""
