@@ -4,6 +4,7 @@ be; nothing has been started then."""
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from clockmesh.daemon.cli_submit import path_in_repository, read_whole_workflow
 from clockmesh.daemon.exits import Exit, Trouble
+from clockmesh.daemon.home import default_home
 from clockmesh.daemon.local import Order
+from clockmesh.daemon.local_groups import Groups, wanted_of
 from clockmesh.protocol.blobs import manifest_of
 from clockmesh.protocol.limits import MAX_BLOB_BYTES
 from clockmesh.protocol.plan import Plan
@@ -56,10 +59,21 @@ def read_order(options: argparse.Namespace, folder: Path) -> Order:
         event=event,
         only=_jobs(workflow, options.job),
         given=given,
+        groups=True,
     )
     snapshot = _pack(options.file, folder / "snapshot") if uses_checkout(workflow, plan) else ""
+    shown = Scope(workflow.file, plan_contexts(workflow, plan, replace(given, secrets={})))
+    group = wanted_of(workflow.concurrency, shown)
+    groups = _groups(options.file) if b"concurrency" in content else None
     sandbox = _sandbox(folder) if options.sandbox else NO_SANDBOX
-    return Order(plan, content, _run_name(workflow, plan, given), given, snapshot, sandbox)
+    return Order(plan, content, _run_name(workflow, plan, shown), given, snapshot, groups, group, sandbox)
+
+
+def _groups(file: str) -> Groups:
+    """Shared by all runs of one user; those of one folder are of one repository."""
+    whole = os.path.realpath(file)
+    return Groups(default_home({**os.environ, "CLOCKMESH_HOME": ""}).with_name("clockmesh-groups"),
+                  whole.removesuffix(path_in_repository(file)))  # fmt: skip
 
 
 def _sandbox(folder: Path) -> Sandbox:
@@ -164,7 +178,6 @@ def _pack(file: str, path: Path) -> str:
     return str(path)
 
 
-def _run_name(workflow: Workflow, plan: Plan, given: Given) -> str:
+def _run_name(workflow: Workflow, plan: Plan, shown: Scope) -> str:
     """As the file has it; without one, or with an empty one, the workflow's name."""
-    contexts = plan_contexts(workflow, plan, replace(given, secrets={}))
-    return Scope(workflow.file, contexts).text(workflow.run_name).strip() or plan.name
+    return shown.text(workflow.run_name).strip() or plan.name

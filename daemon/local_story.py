@@ -84,6 +84,9 @@ class Story:
         error = f": {clean(result.error)}" if result.error else ""
         self._say(f"{clean(key)} > {coloured(result.conclusion, self._colour)}{took}{error}")
 
+    def waiting(self, group: str) -> None:
+        self._say(f"waiting for the concurrency group '{clean(group)}'")
+
     def cancelling(self) -> None:
         self._say("cancelling: jobs get ten seconds, then their steps with `if: always()`; once more kills them")
 

@@ -45,18 +45,23 @@ def top_level(workflow: Workflow, plan: Plan, given: Given = NOTHING_GIVEN, sche
     return Level(workflow, contexts)
 
 
-def job_contexts(level: Level, job: Job, spec: JobSpec, machine: Machine) -> dict[str, Value]:
-    """Every context that a step may name; `env` and `steps` are there to be filled."""
+def leg_scope(level: Level, job: Job, spec: JobSpec) -> dict[str, Value]:
+    """The contexts of a job's own keys: those of its level, needs, matrix, strategy."""
     planned = spec.job
     contexts = {**level.contexts, "needs": needs_of(level, job, spec.needs)}
     leg = job_matrix(level.workflow, job, planned, contexts)
     legs = [each.key for each in spec.plan.jobs if each.job_id == planned.job_id]
+    return {**contexts, **leg_contexts(planned, leg, legs.index(planned.key), len(legs))}
+
+
+def job_contexts(level: Level, job: Job, spec: JobSpec, machine: Machine) -> dict[str, Value]:
+    """Every context that a step may name; `env` and `steps` are there to be filled."""
+    contexts = leg_scope(level, job, spec)
     github = contexts["github"]
     assert isinstance(github, dict)
     return {
         **contexts,
-        **leg_contexts(planned, leg, legs.index(planned.key), len(legs)),
-        "github": github | attempt_facts(spec, planned, machine),
+        "github": github | attempt_facts(spec, spec.job, machine),
         "env": CaseSensitive(),
         "steps": {},
         "job": {"status": "success"},

@@ -52,8 +52,7 @@ def make_plan(
     a value that is needed now cannot be computed.
     """
     jobs = selected_jobs(workflow, force=force) if only is None else named_jobs(workflow, only)
-    if not groups:
-        _refuse_groups(workflow, jobs)
+    _refuse_groups(workflow, jobs, held=groups)
     chosen = _event(workflow, event)
     plan = Plan(
         name=printable(workflow.name) or posixpath.splitext(posixpath.basename(path))[0],
@@ -90,12 +89,19 @@ def resolve_plan(
     )
 
 
-def _refuse_groups(workflow: Workflow, jobs: Collection[Job]) -> None:
-    groups = [workflow.concurrency, *(job.concurrency for job in _all_jobs(jobs, set()))]
-    group = next((each for each in groups if each is not None), None)
-    if group is not None:
+def _refuse_groups(workflow: Workflow, jobs: Collection[Job], *, held: bool) -> None:
+    """Refuses the concurrency groups that would not be held."""
+    every = list(_all_jobs(jobs, set()))
+    calls = [job for job in every if job.call]
+    of_calls = [job.concurrency for job in calls]
+    of_calls += [job.call.workflow.concurrency for job in calls if job.call and job.call.workflow]
+    message = "`concurrency` of a called workflow, or of a job that calls one, is not supported yet; remove it"
+    if not held:
+        of_calls += [workflow.concurrency, *(job.concurrency for job in every)]
         message = "`concurrency` is not supported yet on a mesh; remove it, or run this here: clockmesh run local"
-        raise WorkflowError(workflow.file, group.group.line, group.group.column, message)
+    for each in of_calls:
+        if each is not None:
+            raise WorkflowError(workflow.file, each.group.line, each.group.column, message)
 
 
 def uses_checkout(workflow: Workflow, plan: Plan) -> bool:
