@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from clockmesh.coordinator import calendar, jobs, leases, moves, ownership, schedules
+from clockmesh.coordinator import calendar, failures, jobs, leases, moves, ownership, schedules
 from clockmesh.coordinator.runs import RunState
 from clockmesh.coordinator.schedules import ScheduleState
 from clockmesh.protocol.codec import tick_run
@@ -157,7 +157,7 @@ def _look_at(machine: Machine, known: ScheduleState, wall: int, now: float) -> f
         watch.pending.clear()
         return math.inf
     again = moves.follow(machine, known, watch, wall, now)
-    if known.paused:
+    if known.paused or failures.has_paused_itself(machine.state, known):
         watch.pending.clear()
         return again
     _notice(machine, known, watch, wall, now)
