@@ -68,11 +68,11 @@ class Rerun:
     """Who may go on with a job of the old one, until it hears that its end was asked for."""
 
 
-async def rerun(member: Member, run: RunId, abandon: bool) -> Rerun:
+async def rerun(member: Member, run: RunId, abandon: bool, guard: Guard | None) -> Rerun:
     """Durable when it returns. Errors: see `Service.rerun`."""
     holding = tuple(may_be_running(member.machine, run)) if run in member.machine.runs else ()
     again = await member.request(lambda token: RerunWanted(token, run, os.urandom(NONCE_BYTES),
-                                                           member.clock.combined_head(), abandon))
+                                                           member.clock.combined_head(), abandon, guard))
     if again is None:
         raise UsageError("the submission was answered without a run")
     log.info("run_submitted", run=again.hex(), workflow=member.machine.runs[again].plan.name, again=run.hex())
