@@ -223,6 +223,7 @@ def _local(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--job", metavar="J", help="only this job and what it needs")
     parser.add_argument("-i", "--input", dest="inputs", action="append", type=pair, default=[], metavar="KEY=VALUE",
                         help="an input of workflow_dispatch; once for each")
+    parser.add_argument("--sandbox", action="store_true", help="run the jobs as a peer would, away from your files")
     parser.add_argument("--secret-file", metavar="F",
                         help="the context secrets: NAME=value lines, or NAME<<WORD, lines, WORD")
     parser.add_argument("--var", dest="variables", action="append", type=pair, default=[], metavar="KEY=VALUE",

@@ -39,6 +39,7 @@ from clockmesh.runner.host_jobs import Jobs, boottime
 from clockmesh.runner.job import lead, one_line
 from clockmesh.runner.levels import every_output, find, leg_scope, top_level, wanted
 from clockmesh.runner.proctree import become_subreaper
+from clockmesh.runner.sandbox import NO_SANDBOX, Sandbox
 from clockmesh.runner.spec import Given, JobSpec, NeedResult, job_dir
 
 _LEAST_SLOTS = 4
@@ -64,6 +65,8 @@ class Order:
     """None where nothing in the workflow is in a group."""
     group: Wanted | None = None
     """Of the run."""
+    sandbox: Sandbox = NO_SANDBOX
+    """What the jobs run in: by default nothing, for they are this user's own, on files of this user's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,7 @@ class _Here:
         self._warden = place.warden
         self._children = {place.warden}
         self._jobs = Jobs(place.folder, place.mark, lead, self._reports.append, self._children)
+        self._jobs.sandbox = order.sandbox
         self._began_ms = time.time_ns() // 1_000_000
         self._foreign: dict[JobKey, str] = {}
         """What the labels ask for that this machine is not; '' for nothing."""
