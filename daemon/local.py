@@ -32,6 +32,7 @@ from clockmesh.protocol.ids import EXPAND, AttemptRef, JobKey, JobRef, MeshId, P
 from clockmesh.protocol.plan import Plan
 from clockmesh.protocol.result import Conclusion, Result
 from clockmesh.runner import host_messages
+from clockmesh.runner.artifacts import read_index
 from clockmesh.runner.bundle import read_workflow
 from clockmesh.runner.errors import RunnerError
 from clockmesh.runner.evaluation import Scope
@@ -64,6 +65,8 @@ class Order:
     """None where nothing in the workflow is in a group."""
     group: Wanted | None = None
     """Of the run."""
+    caches: str = ""
+    """Folder of the repository's caches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,8 @@ class _Here:
         self._inside: dict[AttemptRef, Ticket] = {}
         self._stopped: set[AttemptRef] = set()
         """Told to end, for a newer one of their group."""
+        self._artifacts: dict[str, str] = {}
+        """Of all jobs that have ended, by name."""
         self._run = RunId(b"")
         self._wake_at = math.inf
         self._cancelled = self._killed = False
@@ -283,6 +288,9 @@ class _Here:
             peer=socket.gethostname(),
             submitted_ms=self._began_ms,
             given=self._order.given,
+            artifacts=self._artifacts,
+            keeps_artifacts=True,
+            caches=self._order.caches,
         )
 
     def _ended_before(self, job: JobRef) -> dict[str, NeedResult]:
@@ -311,6 +319,8 @@ class _Here:
     def _ended(self, ref: AttemptRef, result: Result) -> JobEnded:
         if ticket := self._inside.pop(ref, None):
             ticket.leave()
+        found = read_index(job_dir(self._folder, ref) / "artifacts")
+        self._artifacts = self._artifacts | {name: str(path) for name, path in found.items()}
         self._story.ended(ref.key, result)
         return JobEnded(ref, result)
 

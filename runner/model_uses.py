@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import re
 
+from clockmesh.runner.built_in import BUILT_IN, CHECKOUT, DOWNLOAD, UPLOAD
 from clockmesh.runner.errors import quoted
 from clockmesh.runner.model import Step, Text
 from clockmesh.runner.model_sheet import Sheet, meant
 from clockmesh.runner.reader import Mapping, Node
-
-CHECKOUT = "actions/checkout"
-
-CHECKOUT_INPUTS = frozenset({"path", "ref", "fetch-depth", "clean", "persist-credentials", "show-progress"})
-"""What the built-in checkout understands of the `with` of actions/checkout."""
-
-BUILT_IN = {CHECKOUT: CHECKOUT_INPUTS}
-"""By name in lower case: the inputs that the one here understands."""
 
 _REMOTE = re.compile(r"[^/@]+/[^@]+@\S+")
 
@@ -33,6 +26,10 @@ def built_in(uses: str) -> str:
 
 def is_checkout(step: Step) -> bool:
     return step.uses is not None and built_in(step.uses.text) == CHECKOUT
+
+
+def uses_artifacts(step: Step) -> bool:
+    return step.uses is not None and built_in(step.uses.text) in (UPLOAD, DOWNLOAD)
 
 
 def check_uses(sheet: Sheet, uses: Text, arguments: Node | None) -> None:
