@@ -85,6 +85,8 @@ class RerunWanted:
     heads: bytes
     abandon: bool = False
     """Even though the run has not ended: its end is asked for as well."""
+    guard: Guard | None = None
+    """None: that of the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,21 @@ class ScheduleChangeWanted:
     change: Change
     wall_ms: int
     """A resumed schedule's ticks are due from then on."""
+
+
+@dataclass(frozen=True, slots=True)
+class RescueWanted:
+    """A schedule whose electorate has lost its quorum ends, and a new one with its settings and its name begins; its
+    electorate are the members whose sessions live."""
+
+    token: int
+    schedule: ScheduleId
+    nonce: bytes
+    """16 bytes, never used before."""
+    wall_ms: int
+    """The new one's ticks are due from then on."""
+    abandon: bool
+    """A person says that who is away runs no tick of the old one any more, or that this does not matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +192,7 @@ Input = (
     | RerunWanted
     | ScheduleWanted
     | ScheduleChangeWanted
+    | RescueWanted
     | TriggerWanted
     | DescribeWanted
     | AdmitWanted

@@ -22,6 +22,7 @@ from clockmesh.coordinator.inputs import (
     JobEnded,
     NodeAdded,
     RerunWanted,
+    RescueWanted,
     RoomTold,
     ScheduleChangeWanted,
     ScheduleWanted,
@@ -191,6 +192,8 @@ def _absorb(machine: Machine, input: Input, now: float) -> None:
             schedule_requests.add(machine, input, now)
         case ScheduleChangeWanted():
             schedule_requests.change(machine, input)
+        case RescueWanted():
+            schedule_requests.rescue(machine, input, now)
         case TriggerWanted():
             schedule_requests.trigger(machine, input, now)
         case DescribeWanted():

@@ -107,7 +107,7 @@ def rerun(machine: Machine, wanted: RerunWanted, now: float) -> None:
         raise Conflict(f"run {short} has not ended; clockmesh why {short} tells what it waits for, "
                        "--abandon gives it up")
     again = SubmitWanted(wanted.token, run.plan, wanted.nonce, wanted.heads, run.submission.priority,
-                         run.submission.guard)
+                         wanted.guard or run.submission.guard)
     submit(machine, again, now)
     if not runs.over(run) and not run.cancel_asked:
         machine.decide(CancelAsked(wanted.run))

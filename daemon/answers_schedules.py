@@ -43,6 +43,15 @@ async def list_(call: Call) -> Answer:
     return surface.schedules_json(service.schedules(), service.machine, service.schedule_time())
 
 
+async def rescue(call: Call) -> Answer:
+    schedule = call.schedule
+    body = await call.request.json()
+    rescued = await call.service.rescue_schedule(schedule, abandon=bool(body.get("abandon", False)))
+    may_be_running = sorted(map(call.service.machine.name_of, rescued.may_be_running))
+    return {"v": surface.VERSION, "schedule": rescued.schedule.hex(), "instead_of": schedule.hex(),
+            "may_be_running": may_be_running}
+
+
 async def trigger(call: Call) -> Answer:
     schedule = call.schedule
     await call.request.json()
@@ -63,6 +72,7 @@ def _changing(what: Change) -> Callable[[Call], Awaitable[Answer]]:
 SCHEDULE_ANSWERS: dict[str, Callable[[Call], Awaitable[Answer]]] = {
     "schedule_add": add,
     "schedule_list": list_,
+    "schedule_rescue": rescue,
     "schedule_trigger": trigger,
     "schedule_pause": _changing(Change.PAUSE),
     "schedule_resume": _changing(Change.RESUME),

@@ -7,7 +7,7 @@ import sys
 from clockmesh.daemon.cli_output import colour, print_json, say, width
 from clockmesh.daemon.client import Client, start_hint
 from clockmesh.daemon.exits import Exit, Trouble
-from clockmesh.daemon.text import count, span, table
+from clockmesh.daemon.text import clean, count, span, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -105,6 +105,8 @@ def status_verb(asked: Asked) -> int:
         say(f"disk   low: {left} left, {reserve} are kept for votes and results; no new work is taken on")
     for address in told["addresses"]:
         say(f"at     {address}")
+    for warning in told["warnings"]:
+        say(f"warning: {clean(warning)}")
     return Exit.OK
 
 

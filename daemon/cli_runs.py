@@ -124,7 +124,8 @@ def cancel_verb(asked: Asked) -> int:
 
 
 def rerun_verb(asked: Asked) -> int:
-    told = Client(asked.home).post(f"{_of(asked)}/rerun", {"abandon": asked.options.abandon})
+    options = asked.options
+    told = Client(asked.home).post(f"{_of(asked)}/rerun", {"abandon": options.abandon, "guard": options.guard})
     if asked.json:
         print_json(told)
         return Exit.OK

@@ -1,4 +1,4 @@
-"""The verbs about schedules: add, list, trigger, pause, resume, remove."""
+"""The verbs about schedules: add, list, trigger, pause, resume, remove, rescue."""
 
 from __future__ import annotations
 
@@ -67,6 +67,9 @@ def schedule_list_verb(asked: Asked) -> int:
     now = moment(told["now_at"])
     rows = [_row(schedule, now) for schedule in told["schedules"]]
     say(table(("SCHEDULE", "NAME", "CRON", "NEXT", "LAST", "RUN", "STATUS"), rows, width(), colour(), (1, 2)))
+    for schedule in told["schedules"]:
+        if schedule["warning"]:
+            say(f"warning: {clean(schedule['warning'])}")
     return Exit.OK
 
 
@@ -123,6 +126,19 @@ def schedule_remove_verb(asked: Asked) -> int:
     return _change(asked, "remove", "is removed; its runs stay, and those that have begun go on")
 
 
+def schedule_rescue_verb(asked: Asked) -> int:
+    told = _ask(asked, "rescue", {"abandon": asked.options.abandon})
+    if asked.json:
+        print_json(told)
+        return Exit.OK
+    new = told["schedule"][:RUN_DIGITS]
+    say(f"schedule {clean(asked.options.schedule)} begins anew as {new}, with the peers that are there")
+    if told["may_be_running"]:
+        names = clean(", ".join(told["may_be_running"]))
+        say(f"warning: {names} may run ticks of the old one until its end is heard of there")
+    return Exit.OK
+
+
 def _change(asked: Asked, what: str, said: str) -> int:
     told = _ask(asked, what)
     if asked.json:
@@ -132,5 +148,5 @@ def _change(asked: Asked, what: str, said: str) -> int:
     return Exit.OK
 
 
-def _ask(asked: Asked, what: str) -> dict[str, Any]:
-    return Client(asked.home).post(f"/v1/schedules/{quoted(asked.options.schedule)}/{what}")
+def _ask(asked: Asked, what: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    return Client(asked.home).post(f"/v1/schedules/{quoted(asked.options.schedule)}/{what}", body)

@@ -27,7 +27,7 @@ from clockmesh.runner.sandbox import HOME, Extra, Sandbox
 
 DEFAULT_HOST = "0.0.0.0"
 """Every address of the machine: peers on other machines must reach it."""
-DEFAULT_SANDBOX = "none"
+DEFAULT_SANDBOX = "bubblewrap"
 MAX_SLOTS = 256
 """Far above what one machine runs; each slot weighs in the ranks."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")

@@ -13,9 +13,9 @@ import time
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from clockmesh.coordinator.ownership import create_task_hash, select_task_owner
+from clockmesh.coordinator.ownership import create_task_hash, ranked_owners, select_task_owner
 from clockmesh.coordinator.queue import WorkflowPriorityQueue, check_priority
 from clockmesh.daemon.embedded_books import Books
 from clockmesh.daemon.embedded_clock import MerkleClock
@@ -23,7 +23,11 @@ from clockmesh.daemon.embedded_files import file_text, metadata_of, read_workflo
 from clockmesh.daemon.embedded_import import Imported, read_state, write_state
 from clockmesh.daemon.embedded_state import State
 from clockmesh.daemon.embedded_task import ENDED, WorkflowStatus, WorkflowTask, check_change, check_status
+from clockmesh.daemon.embedded_text import told_distances, told_standing
 from clockmesh.daemon.embedded_values import check_peer_id, json_object, text_or_none
+
+if TYPE_CHECKING:
+    from clockmesh.daemon.attached import AttachedCoordinator
 
 DEFAULT_FOLDER = "~/.ipfs_kit/p2p_workflows"
 """Where programs of the reference have always kept their state."""
@@ -114,6 +118,23 @@ class P2PWorkflowCoordinator:
                                   if books.counts[status]},
                 "my_workflows": sum(task.assigned_peer == self.peer_id for task in books.workflows.values()),
             }
+
+    def explain_workflow(self, workflow_id: str) -> list[str] | None:
+        """Why the workflow is where it is, in sentences; None for an unknown id."""
+        with self._books.current():
+            task = self._books.workflows.get(workflow_id)
+            if task is None:
+                return None
+            ranked = ranked_owners(self._books.entries[workflow_id].origin, _task_hash(task), self._books.peers)
+            return [*told_standing(task), told_distances(ranked)]
+
+    def get_workflow_logs(self, workflow_id: str, job: str | None = None) -> list[dict[str, Any]] | None:
+        """None for an unknown id; ValueError for a known one: an embedded coordinator runs nothing."""
+        with self._books.current():
+            if workflow_id not in self._books.workflows:
+                return None
+        raise ValueError(f"workflow {workflow_id} has no log: an embedded coordinator keeps books and runs nothing; "
+                         "a mesh runs it and keeps its log")
 
     # ---- workflows ----
 
@@ -234,6 +255,17 @@ class P2PWorkflowCoordinator:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @staticmethod
+    def attach(home: str | os.PathLike[str] | None = None) -> AttachedCoordinator:
+        """The same methods on the mesh of a daemon: that of `home` ($CLOCKMESH_HOME, ~/.local/state/clockmesh).
+        Trouble, which says what to do, where none runs or it belongs to no mesh."""
+        from clockmesh.daemon.attached import AttachedCoordinator
+        from clockmesh.daemon.cli_arguments import default_home
+        from clockmesh.daemon.client import Client
+
+        chosen = default_home(os.environ) if home is None else os.path.expanduser(home)
+        return AttachedCoordinator(Client(chosen))
 
     # ---- inside ----
 

@@ -21,12 +21,14 @@ from clockmesh.daemon.local_groups import Groups, wanted_of
 from clockmesh.protocol.blobs import manifest_of
 from clockmesh.protocol.limits import MAX_BLOB_BYTES
 from clockmesh.protocol.plan import Plan
+from clockmesh.runner.box import check
 from clockmesh.runner.contexts import plan_contexts
 from clockmesh.runner.errors import InputError, quoted
 from clockmesh.runner.evaluation import Scope
 from clockmesh.runner.model import Workflow
 from clockmesh.runner.model_sheet import meant
 from clockmesh.runner.plan import make_plan, read_workflow, uses_checkout
+from clockmesh.runner.sandbox import NO_SANDBOX, Sandbox
 from clockmesh.runner.snapshot import describe_tree, make_snapshot
 from clockmesh.runner.spec import Given
 
@@ -64,7 +66,9 @@ def read_order(options: argparse.Namespace, folder: Path) -> Order:
     shown = Scope(workflow.file, plan_contexts(workflow, plan, replace(given, secrets={})))
     group = wanted_of(workflow.concurrency, shown)
     groups = _groups(options.file) if b"concurrency" in content else None
-    return Order(plan, content, _run_name(workflow, plan, shown), given, snapshot, groups, group, _caches(options.file))
+    sandbox = _sandbox(folder) if options.sandbox else NO_SANDBOX
+    return Order(plan, content, _run_name(workflow, plan, shown), given, snapshot, groups, group, sandbox,
+                 "" if sandbox.on else _caches(options.file))  # fmt: skip
 
 
 def _groups(file: str) -> Groups:
@@ -82,6 +86,14 @@ def _repository(file: str) -> str:
 
 def _caches(file: str) -> str:
     return str(_state("clockmesh-caches") / hashlib.sha256(_repository(file).encode()).hexdigest()[:24])
+
+
+def _sandbox(folder: Path) -> Sandbox:
+    sandbox = Sandbox()
+    if reason := check(sandbox, folder):
+        raise Trouble(Exit.CONFIGURATION, "no_sandbox", f"no sandbox can be made here: {reason}; without --sandbox the "
+                      "jobs run as you")  # fmt: skip
+    return sandbox
 
 
 def read_secrets(file: str) -> dict[str, str]:

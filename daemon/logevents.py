@@ -59,6 +59,7 @@ CATALOGUE: Mapping[str, str] = {
     "schedule_added": "a schedule was taken on here",
     "schedule_changed": "a schedule was paused, resumed or removed here",
     "schedule_moved": "this peer proposed another electorate for a schedule's ticks to come",
+    "schedule_rescued": "a schedule was begun anew here without those of its electorate who are away",
     "schedule_triggered": "a run of a schedule was asked for here",
     "schedule_voted": "this peer voted on another electorate for a schedule",
     "stranger_dismissed": "someone who is no member was disconnected",

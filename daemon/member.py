@@ -30,6 +30,7 @@ from clockmesh.daemon.journal import Journal
 from clockmesh.daemon.loop import Doing, Loop
 from clockmesh.daemon.network import Network
 from clockmesh.daemon.perform import Performer
+from clockmesh.daemon.reach import Reach
 from clockmesh.daemon.replicate import Keeper
 from clockmesh.daemon.serving import Serving
 from clockmesh.daemon.setup import Setup
@@ -98,6 +99,7 @@ class Member:
         self.loop = Loop(setup.key, self.clock, self.machine, setup.store, doing, now=timing.now,
                          longest_pause=timing.beacon_period, wall=timing.wall, faults=faults)
         self.intake = Intake(self.me, mesh, self.loop, network, self._retire)
+        self._reach = Reach(timing.beacon_period)
         self.serving = Serving(self.loop, setup.blobs, log_path=lambda ref: job_dir(setup.home.path, ref) / "log",
                                running=self.performer.running, newest=self._newest_attempt,
                                lacking=self.intake.want)
@@ -159,6 +161,11 @@ class Member:
             raise
         return await self.answers.wait(token)
 
+    def gossiped(self, peer: PeerId, data: bytes) -> frozenset[PeerId] | None:
+        """A node came from `peer`. Who need not get it from us; None if nobody should."""
+        author = self.intake.receive(data, peer)
+        return None if author is None else self._reach.served(author, self._timing.now())
+
     def hear(self, peer: PeerId, data: bytes) -> None:
         """A beacon came. It goes into the machine at once."""
         try:
@@ -168,6 +175,7 @@ class Member:
         except RemoteError as error:
             log.warning("beacon_refused", peer=self.machine.name_of(peer), error=str(error))
             return
+        self._reach.hear(beacon, self._timing.now())
         self.loop.take(BeaconHeard(beacon))
         self.intake.saw_digest(peer, beacon.vector)
 

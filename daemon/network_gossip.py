@@ -32,8 +32,8 @@ _RATE = 200.0
 """Messages a second that one peer's stream is read at, after a burst; an honest peer sends at most 100."""
 _BURST = 400.0
 
-Deliver = Callable[[PeerId, bytes], Awaitable[bool]]
-"""False for what must not be passed on."""
+Deliver = Callable[[PeerId, bytes], Awaitable[frozenset[PeerId] | None]]
+"""Who gets it otherwise, and need not get it from here; None for what must not be passed on at all."""
 
 
 def topic_of(mesh: MeshId) -> str:
@@ -192,8 +192,10 @@ class Hub:
         if self.seen_messages.has(mid):
             return
         self.seen_messages.add(mid)
-        if await self._deliver(peer, message.data):
-            await self.router.publish(peer_id, rpc_pb2.Message(data=message.data, topicIDs=message.topicIDs))
+        served = await self._deliver(peer, message.data)
+        if served is not None:
+            passed_on = rpc_pb2.Message(data=message.data, topicIDs=message.topicIDs)
+            self.router.pass_on(passed_on, {peer_id, *map(libp2p_id, served)})
 
 
 async def _next_bytes(queue: Queue) -> bytes:

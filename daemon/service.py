@@ -26,7 +26,7 @@ from clockmesh.daemon.logs import LogLine
 from clockmesh.daemon.member import Member, Timing
 from clockmesh.daemon.network import Network
 from clockmesh.daemon.reserve import Reserve
-from clockmesh.daemon.scheduling import ScheduleOrder
+from clockmesh.daemon.scheduling import Rescue, ScheduleOrder
 from clockmesh.daemon.setup import Setup, prepare
 from clockmesh.daemon.store import META_PROBE
 from clockmesh.daemon.submitting import Rerun
@@ -198,14 +198,16 @@ class Service:
 
     async def submit(self, workflow: bytes, path: str, *, inputs: Mapping[str, str] | None = None,
                      priority: float = 5.0, guard: Guard | None = None, force: bool = False,
-                     snapshot: Snapshot | None = None, remote: Remote | None = None) -> RunId:
+                     snapshot: Snapshot | None = None, remote: Remote | None = None,
+                     name: str | None = None) -> RunId:
         """Take on a run; durable before it returns. With `remote`, `workflow` is ignored and `path` lies in that
-        repository.
+        repository. `name`: what to call it, by default its workflow's name.
 
         NoMesh; WorkflowError (file:line:column) and RunnerError for a workflow or inputs that cannot run; NeedsSnapshot
         when it checks out its own repository and comes without; NotFound when the snapshot's blob is not here (put it
         first); the coordinator's Refused."""
-        order = submitting.Order(workflow, path, dict(inputs or {}), priority, guard, force, snapshot, remote)
+        order = submitting.Order(workflow, path, dict(inputs or {}), priority, guard, force, snapshot, remote,
+                                 name=name)
         with self.reserve.new_work():
             return await submitting.submit(self._in_mesh(), order)
 
@@ -214,11 +216,11 @@ class Service:
         ended."""
         await self._in_mesh().cancel(run)
 
-    async def rerun(self, run: RunId, *, abandon: bool = False) -> Rerun:
-        """Take on the plan of `run` as a new run, with today's members as its electorate; durable before it returns.
-        NoMesh; the coordinator's NotFound, and Conflict when it has not ended, unless it is to be abandoned: then its
-        end is asked for too."""
-        return await submitting.rerun(self._in_mesh(), run, abandon)
+    async def rerun(self, run: RunId, *, abandon: bool = False, guard: Guard | None = None) -> Rerun:
+        """Take on the plan of `run` as a new run, with today's members as its electorate, and under another guard where
+        one is given; durable before it returns. NoMesh; the coordinator's NotFound, and Conflict when it has not ended,
+        unless it is to be abandoned: then its end is asked for too."""
+        return await submitting.rerun(self._in_mesh(), run, abandon, guard)
 
     async def settled(self, run: RunId) -> None:
         """Return when what was decided here of `run` before the call is durable; show nothing of it earlier."""
@@ -254,6 +256,11 @@ class Service:
         """Pause, resume or remove it. NoMesh; the coordinator's NotFound."""
         await scheduling.change(self._in_mesh(), schedule, what)
 
+    async def rescue_schedule(self, schedule: ScheduleId, *, abandon: bool) -> Rescue:
+        """Begin it anew with an electorate of the living. NoMesh; the coordinator's NotFound, and Conflict where it
+        needs no rescue or nobody said to `abandon` those who are away."""
+        return await scheduling.rescue(self._in_mesh(), schedule, abandon, self.now())
+
     async def trigger_schedule(self, schedule: ScheduleId) -> RunId:
         """A run of it now, beside its ticks. NoMesh; the coordinator's NotFound."""
         with self.reserve.new_work():
@@ -262,7 +269,7 @@ class Service:
     def schedules(self) -> list[ScheduleView]:
         """By name. NoMesh."""
         member = self._in_mesh()
-        return schedule_views(member.machine, member.loop.wall_ms())
+        return schedule_views(member.machine, member.loop.wall_ms(), self.now())
 
     def schedule_time(self) -> int:
         """What the clock shows that schedules go by, in ms since 1970. NoMesh."""

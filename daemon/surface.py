@@ -133,6 +133,7 @@ def schedule_json(view: ScheduleView, machine: Machine) -> Json:
         "paused": view.paused,
         "next_at": None if view.next_ms is None else iso(view.next_ms),
         "last": _last_tick(view, machine),
+        "warning": view.warning,
     }
 
 

@@ -87,7 +87,7 @@ def upload(run: StepRun, env: dict[str, str], given: Mapping[str, str]) -> Ended
 
 def _check(artifacts: Artifacts, name: str, *, overwrite: bool) -> None:
     if artifacts.folder is None:
-        raise ArtifactError("this run keeps no artifacts")
+        raise ArtifactError("no artifacts are kept here yet: on a mesh, or in a sandbox")
     if not name.isprintable() or _FORBIDDEN & set(name) or name in (".", "..") or len(name) > 255:
         raise ArtifactError(f"the artifact name {quoted(name)!r} is not valid: none of {_SHOWN}, up to 255 letters")
     if name in artifacts.files and not overwrite:

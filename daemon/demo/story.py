@@ -157,19 +157,19 @@ def matrix(story: Story, folder: Path) -> None:
 def kill_holder(story: Story, folder: Path) -> None:
     """SIGKILL for the daemon, the runner host and the job of whoever runs a long job: another peer does it again."""
     story.tell.chapter("A killed peer's job moves")
-    trace = folder / "trace"
+    trace = story.mesh.shared / "trace"
     asker = story.mesh["alpha"]
     run = story.submit(asker, str(folder / "long.yml"), "--input", f"trace={trace}")
     wait_until(lambda: trace.exists() and len(_trace(trace)) > 4, "the long job runs", 20)
     holder = story.mesh[asker.json("run", "show", run)["jobs"][0]["peer"]]
     story.tell.news()
-    job = os.getpgid(_trace(trace)[-1].pid)
+    (job,) = holder.jobs()
     daemon = holder.kill()
-    for pid in [*holder.hosts(), -job]:
+    for pid in [*holder.hosts(), job]:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     killed = time.monotonic()
-    story.tell.act(f"kill -9 of {holder.name}'s daemon (pid {daemon}), its runner host and its job (group {job})")
+    story.tell.act(f"kill -9 of {holder.name}'s daemon (pid {daemon}), its runner host and its job (pid {job})")
     other = next(peer for peer in story.mesh.living)
     shown = story.finish(other, run, "long job")
     moved = time.monotonic() - killed

@@ -13,7 +13,7 @@ from tests.integration.runner_support import git, repository
 
 @pytest.fixture
 def local(tmp_path: Path) -> Local:
-    return Local(tmp_path)
+    return Local(tmp_path / "here")
 
 
 FILES = "run: mkdir -p dist/sub; echo one > 'dist/o n.txt'; echo two > dist/sub/two.map; echo h > dist/.hid"

@@ -40,6 +40,20 @@ async def test_a_node_is_passed_on_between_members_that_are_not_connected_to_eac
         await three.recorder.until(lambda: three.recorder.nodes == [(two.id, b"by way of two")])
 
 
+async def test_a_node_is_not_passed_on_to_a_member_that_gets_it_otherwise() -> None:
+    async with meshed(3) as (one, two, three):
+        two.recorder.served = frozenset([three.id])
+        mesh = one.network._mesh
+        for each, others in ((one, [two]), (three, [two])):
+            each.network.set_mesh(mesh, {other.id: other.network.addresses for other in others})
+        for each, gone in ((one, three), (three, one)):
+            await each.recorder.until(lambda each=each, gone=gone: gone.id in each.recorder.down)
+        await one.network.publish(b"not by way of two")
+        await two.recorder.until(lambda: two.recorder.heard == [b"not by way of two"])
+        await two.network.publish(b"from two")
+        await three.recorder.until(lambda: three.recorder.heard == [b"from two"])
+
+
 async def test_what_is_known_already_is_not_asked_for_again() -> None:
     hub, sent = _hub()
     await hub.join(_MESH)
@@ -133,8 +147,8 @@ def test_what_was_seen_is_bounded_and_the_oldest_go_first() -> None:
 def _hub(*, accept: bool = True) -> tuple[Hub, list[tuple[PeerId, bytes]]]:
     delivered: list[tuple[PeerId, bytes]] = []
 
-    async def deliver(peer: PeerId, data: bytes) -> bool:
+    async def deliver(peer: PeerId, data: bytes) -> frozenset[PeerId] | None:
         delivered.append((peer, data))
-        return accept
+        return frozenset() if accept else None
 
     return Hub(SigningKey(os.urandom(32)).peer, Router(), deliver), delivered

@@ -481,6 +481,7 @@ def scheduled(name: str, **fields: Any) -> dict[str, Any]:
         "lines": [{"cron": "0 6 * * *", "timezone": "Europe/Berlin"}, {"cron": "5 * * * *", "timezone": "UTC"}],
         "guard": "quorum", "electorate": ["alpha"], "catch_up": "last", "overlap": "skip", "jitter_s": 0,
         "priority": 5.0, "paused": False, "next_at": None, "last": None,
+        "warning": None,
     } | fields
 
 
@@ -495,10 +496,11 @@ def test_schedules_are_listed_with_their_next_and_last_ticks(daemon: Daemon, cap
     daemon.answers["GET /v1/schedules"] = {"v": 1, "now_at": iso_in(0), "schedules": [
         scheduled("scrape", next_at=iso_in(3700), last=last),
         scheduled("paused", paused=True, last=skipped),
-        scheduled("new", next_at=iso_in(150)),
+        scheduled("new", next_at=iso_in(150), warning="new: one more\nloss stops it"),
     ]}
     assert cli.main(["schedule", "list"]) == Exit.OK
-    head, scrape, paused, new = out(capsys).splitlines()
+    head, scrape, paused, new, warning = out(capsys).splitlines()
+    assert warning == "warning: new: one more?loss stops it"
     assert head.split() == ["SCHEDULE", "NAME", "CRON", "NEXT", "LAST", "RUN", "STATUS"]
     assert re.split(" {2,}", scrape) == [
         "175a1edd3ff7", "scrape", "0 6 * * * Europe/Berlin, 5 * * * *", "in 1 h", "2 h ago", RUN[:12], "success"]
@@ -516,3 +518,12 @@ def test_a_schedules_name_is_encoded_in_the_path(daemon: Daemon, capsys) -> None
     daemon.answers["POST /v1/schedules/my%20scrape/pause"] = {"v": 1, "schedule": "ab"}
     assert cli.main(["schedule", "pause", "my scrape"]) == Exit.OK
     assert "schedule my scrape is paused" in out(capsys)
+
+
+def test_a_rescue_names_who_may_still_run_ticks(daemon: Daemon, capsys) -> None:
+    daemon.answers["POST /v1/schedules/nightly/rescue"] = {
+        "v": 1, "schedule": "ab" * 32, "instead_of": "cd" * 32, "may_be_running": ["beta", "gamma"]}
+    assert cli.main(["schedule", "rescue", "nightly", "--abandon"]) == Exit.OK
+    assert out(capsys).splitlines() == [
+        "schedule nightly begins anew as abababababab, with the peers that are there",
+        "warning: beta, gamma may run ticks of the old one until its end is heard of there"]

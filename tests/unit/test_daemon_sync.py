@@ -85,20 +85,20 @@ def made() -> Bench:
 
 def test_a_node_by_gossip_enters_once(made: Bench) -> None:
     node = made.others(1)[0]
-    made.intake.receive(node.data, FOUNDER.peer)
-    made.intake.receive(node.data, FOUNDER.peer)
+    assert made.intake.receive(node.data, FOUNDER.peer)
+    assert made.intake.receive(node.data, FOUNDER.peer)
     assert made.loop.came == [node]
 
 
 @pytest.mark.parametrize("data", [b"", b"junk", b"\x98" + b"x" * 200])
-def test_junk_is_dropped(made: Bench, data: bytes) -> None:
-    made.intake.receive(data, FOUNDER.peer)
+def test_junk_is_dropped_and_goes_no_further(made: Bench, data: bytes) -> None:
+    assert not made.intake.receive(data, FOUNDER.peer)
     assert not made.loop.came
 
 
 def test_a_changed_node_is_dropped(made: Bench) -> None:
     node = made.others(1)[0]
-    made.intake.receive(node.data[:-1] + bytes([node.data[-1] ^ 1]), FOUNDER.peer)
+    assert not made.intake.receive(node.data[:-1] + bytes([node.data[-1] ^ 1]), FOUNDER.peer)
     assert not made.loop.came
 
 

@@ -278,7 +278,7 @@ def test_either_tag_makes_a_p2p_workflow(tmp_path, tags, expected):
 
 
 def test_four_times_the_workflows_are_about_four_times_the_work():
-    """`./dev bench embedded` does the same with 2,500 and 10,000."""
+    """16 times would be quadratic. `./dev bench embedded` does the same with 2,500 and 10,000."""
     small, large = measure(250), measure(1000)
     for name in ("submit", "assign", "list"):
-        assert large[name] < 4 * 2.5 * small[name] + 0.02, f"{name}: {small[name]:.4f} s, then {large[name]:.4f} s"
+        assert large[name] < 10 * small[name] + 0.05, f"{name}: {small[name]:.4f} s, then {large[name]:.4f} s"
