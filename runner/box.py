@@ -37,7 +37,7 @@ from clockmesh.runner.sandbox import (
     passwd,
 )
 
-_PATIENCE_S = 10.0
+_PATIENCE_S = 5.0
 """For bubblewrap to make a sandbox, which takes some milliseconds; a dead network folder may hold it up."""
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _KEPT = ("LANG", "LANGUAGE", "TZ", "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE",

@@ -7,6 +7,7 @@ import signal
 import tempfile
 import time
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.integration.runner_hosts import Daemon, boottime
 from tests.integration.runner_support import alive, repository, wait_for
 from tests.integration.sandbox_hosts import KINDS, boxed
 
+ESCAPES = Path(__file__).parents[1] / "acceptance/escapes.py"
 pytestmark = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -111,6 +113,20 @@ def test_a_job_reaches_neither_the_workspace_nor_the_environment_of_another(host
     assert lines[4:] == ["end"]
     host.daemon.send(messages.Kill(other.ref))
     host.daemon.wait(messages.Ended, other.ref)
+
+
+def test_no_way_out_is_open(host):
+    for name, text in (("identity.key", "the key"), ("state.db", "nodes")):
+        (host.home / name).write_text(text)
+        os.chown(host.home / name, host.uid, host.uid)
+    other = host.start("SECRET=hush exec sleep 1000", run=b"\x66" * 32)
+    host.daemon.wait(messages.Started, other.ref)
+    lines = host.run(f"python3 - {host.home} {host.process} <<'END'\n{ESCAPES.read_text()}\nEND")
+    host.daemon.send(messages.Kill(other.ref))
+    host.daemon.wait(messages.Ended, other.ref)
+    came = [line for line in lines if line.startswith(("held ", "ESCAPED "))]
+    assert [line for line in came if line.startswith("ESCAPED")] == []
+    assert len(came) == 17
 
 
 def test_a_daemonised_child_dies_with_the_job(host):

@@ -198,6 +198,19 @@ def test_logs_are_prefixed_by_their_job_unless_one_is_asked_for(
     assert daemon.asked[1][0] == "GET /v1/runs/abcd/logs?follow=0&job=build%20%28a%2C%201%29"
 
 
+def test_a_part_of_a_log_that_nobody_gives_is_said_on_standard_error(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gap = {"job": "a", "missing": "gamma runs it and does not answer: its log is missing here"}
+    daemon.answers["GET /v1/runs/abcd/logs"] = [gap, {"job": "b", "text": "1"}]
+    assert cli.main(["run", "logs", "abcd"]) == 0
+    told = capsys.readouterr()
+    assert told.out == "b | 1\n"
+    assert told.err == "clockmesh: a: gamma runs it and does not answer: its log is missing here\n"
+    assert cli.main(["run", "logs", "abcd", "--json"]) == 0
+    assert [line["text"] for line in json.loads(capsys.readouterr().out)["lines"]] == ["1"]
+
+
 def test_logs_as_json_are_one_value_or_lines_when_followed(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
     daemon.answers["GET /v1/runs/abcd/logs"] = [{"job": "a", "text": "1"}, {"job": "a", "text": "2"}]
     assert cli.main(["run", "logs", "abcd", "--json"]) == 0
