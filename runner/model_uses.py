@@ -43,7 +43,9 @@ def check_uses(sheet: Sheet, uses: Text, arguments: Node | None) -> None:
     elif name:
         _check_arguments(sheet, name, arguments)
     elif text.startswith("docker://") or _REMOTE.fullmatch(text):
-        hint = f"built in are: {', '.join(sorted(BUILT_IN))}; or keep a copy in the repository and use `./folder`"
+        hint = "keep a copy of it in the repository and use `./folder`"
+        if (close := meant(text.partition("@")[0], BUILT_IN)).startswith("did"):
+            hint = close
         sheet.note(uses.node, f"`uses: {quoted(text)}` is not supported yet; {hint}")
     else:
         wanted = "write `owner/repository@version`, or `./folder` for an action of the repository"
