@@ -44,7 +44,8 @@ class Watch:
 
     upto_ms: int
     pending: dict[int, float] = field(default_factory=dict)
-    """Due ticks that nobody submitted, and when (BOOTTIME) this peer noticed."""
+    """Due ticks that nobody submitted, and since when (BOOTTIME) this peer knows that it is their turn; infinity while
+    others are in their way."""
     unlike_since: float | None = None
     """When the electorate was first seen not to be that of the membership."""
 
@@ -185,8 +186,10 @@ def _turn(machine: Machine, known: ScheduleState, watch: Watch, due: int, wall: 
         del watch.pending[due]
         return math.inf
     if late and _queues(known) and _open_ticks(machine, known.schedule, wall):
-        watch.pending[due] = now
+        watch.pending[due] = math.inf
         return now + AGAIN
+    if watch.pending[due] == math.inf:
+        watch.pending[due] = now
     at = max(watch.pending[due], now + (fires - wall) / 1000)
     at += RANK_DELAY * place_among_living(machine, tick_run(known.schedule, due), now)
     if at > now:
