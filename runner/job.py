@@ -21,6 +21,7 @@ from clockmesh.protocol.limits import MAX_ERROR, MAX_OUTPUT_BYTES
 from clockmesh.protocol.result import Conclusion, Result
 from clockmesh.runner.annotations import Annotations
 from clockmesh.runner.around import JobState, Surroundings
+from clockmesh.runner.artifacts import Artifacts
 from clockmesh.runner.bundle import read_workflow
 from clockmesh.runner.command_files import Summaries
 from clockmesh.runner.environment import machine, make_places, write_event
@@ -130,6 +131,8 @@ def _run(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: JobL
     around = Surroundings(
         spec=spec, mark=mark, file=workflow.file, contexts=contexts, defaults=(job.defaults, workflow.defaults),
         places=places, processes=processes, log=log, hash_files=hash_files_in(places.workspace),
+        artifacts=Artifacts(folder / "artifacts" if spec.keeps_artifacts else None,
+                            {name: Path(path) for name, path in spec.artifacts.items()}),
         annotations=Annotations(), summaries=Summaries(folder / "summary"),
     )  # fmt: skip
     run_steps(around, job.steps, state)
