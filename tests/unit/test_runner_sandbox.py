@@ -22,7 +22,6 @@ from clockmesh.runner.sandbox import (
     sandbox_to_map,
 )
 
-
 PLAIN = Sandbox()
 
 
