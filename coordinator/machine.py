@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from clockmesh.coordinator import holding, leases, requests, schedule_requests, take, ticks, votes
+from clockmesh.coordinator import holding, leases, requests, schedule_requests, secret_requests, take, ticks, votes
 from clockmesh.coordinator.calendar import Calendar, NoCalendar
 from clockmesh.coordinator.effects import Append, Effect, RunChanged, Wake
 from clockmesh.coordinator.holding import Held
@@ -24,6 +24,9 @@ from clockmesh.coordinator.inputs import (
     RerunWanted,
     ScheduleChangeWanted,
     ScheduleWanted,
+    SecretRemoveWanted,
+    SecretWanted,
+    ShareWanted,
     Started,
     SubmitWanted,
     Ticked,
@@ -188,6 +191,12 @@ def _absorb(machine: Machine, input: Input, now: float) -> None:
             schedule_requests.change(machine, input)
         case TriggerWanted():
             schedule_requests.trigger(machine, input, now)
+        case SecretWanted():
+            secret_requests.set_secret(machine, input)
+        case SecretRemoveWanted():
+            secret_requests.remove(machine, input)
+        case ShareWanted():
+            secret_requests.share(machine, input)
         case DescribeWanted():
             requests.describe(machine, input)
         case AdmitWanted():

@@ -34,7 +34,8 @@ async def add(call: Call) -> Answer:
     )
     schedule = await call.service.add_schedule(wanted)
     view = next(view for view in call.service.schedules() if view.schedule == schedule)
-    return {"v": surface.VERSION, **surface.schedule_json(view, call.service.machine)}
+    unset = call.service.unset_secrets(view.told.plan, order.workflow)
+    return {"v": surface.VERSION, **surface.schedule_json(view, call.service.machine), "unset_secrets": unset}
 
 
 async def list_(call: Call) -> Answer:

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 
+from clockmesh.daemon.cli_options_secrets import SECRET_OPTIONS
 from clockmesh.daemon.cli_values import finite, jitter, pair, run_id, schedule_name, seconds, slots, whole
 from clockmesh.daemon.exits import Exit, Trouble
 from clockmesh.daemon.routes import VERBS, Verb, spelled
@@ -278,6 +279,7 @@ _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "show": _show,
     "logs": _logs,
     "wait": _wait,
+    **SECRET_OPTIONS,
     "cancel": _run,
     "rerun": _rerun,
     "why": _run,

@@ -38,7 +38,7 @@ from clockmesh.runner.proctree import (
     set_title,
 )
 from clockmesh.runner.sandbox import NETWORK_OFF, NO_SANDBOX, USERS, Sandbox, described
-from clockmesh.runner.spec import JobSpec, job_dir, spec_from_map, spec_to_map
+from clockmesh.runner.spec import NOTHING_GIVEN, JobSpec, job_dir, spec_from_map, spec_to_map
 
 DEADLINE = "deadline"
 """Why an attempt has no result when its D had passed."""
@@ -235,7 +235,7 @@ class Jobs:
         self._children.add(keeper)
         self._keepers[keeper] = folder
         theirs.close()
-        return _Running(spec, folder, deadline, mark, keeper, ours, user)
+        return _Running(replace(spec, given=NOTHING_GIVEN), folder, deadline, mark, keeper, ours, user)
 
     def _box(self, spec: JobSpec, folder: Path, mark: str, user: int) -> Box | None:
         if not self.sandbox.on:
@@ -330,7 +330,7 @@ def _inside(spec: JobSpec, folder: Path, box: Box | None) -> tuple[JobSpec, Path
 
 def _remove_links(folder: Path) -> None:
     """What a leader wrote is read by the host and the daemon, which must not be led elsewhere."""
-    for name in ("log", "result", "workflow", "summary"):
+    for name in ("log", "result", "workflow", "annotations", "summary"):
         path = folder / name
         with suppress(FileNotFoundError):
             if not stat.S_ISREG(path.lstat().st_mode):

@@ -45,7 +45,7 @@ def lead(spec: JobSpec, folder: Path, mark: str) -> None:
     """Run the job in this process, which was forked for it, and leave `result` in `folder`. Nothing is raised but
     OSError when even that cannot be written."""
     processes = Processes()
-    log = JobLog(folder / "log", masks=Masks(spec.given.secrets.values()))
+    log = JobLog(folder / "log", masks=Masks(spec.given.hidden))
     log.line(SET_UP, f"{spec.key}: attempt {spec.attempt} on {spec.peer or 'this peer'}, run {spec.run[:12]}")
     if spec.sandbox:
         log.line(SET_UP, spec.sandbox)
