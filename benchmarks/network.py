@@ -40,15 +40,18 @@ class _Ends:
     """Handlers that count, and wake who waits."""
 
     def __init__(self) -> None:
+        self.all: list[PeerId] = []
+        """All members: each hears every other, so that nothing is passed on."""
         self.nodes = 0
         self.last = 0.0
         self.news = trio.Event()
 
-    async def gossiped(self, _peer: PeerId, _data: bytes) -> None:
+    async def gossiped(self, _peer: PeerId, _data: bytes) -> frozenset[PeerId] | None:
         self.nodes += 1
         self.last = time.perf_counter()
         self.news.set()
         self.news = trio.Event()
+        return frozenset(self.all)
 
     async def beaconed(self, _peer: PeerId, _data: bytes) -> None:
         return None
@@ -78,8 +81,9 @@ def _networks(keys: list[SigningKey], ports: list[int], own: range) -> tuple[lis
     ends = [_Ends() for _ in own]
     networks = [Network(keys[each], (_HOST, ports[each]), end) for each, end in zip(own, ends, strict=True)]
     peers = {key.peer: (f"/ip4/{_HOST}/tcp/{port}",) for key, port in zip(keys, ports, strict=True)}
-    for network in networks:
+    for network, end in zip(networks, ends, strict=True):
         network.set_mesh(_MESH, peers)
+        end.all = list(peers)
     return networks, ends
 
 

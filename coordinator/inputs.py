@@ -86,6 +86,8 @@ class RerunWanted:
     heads: bytes
     abandon: bool = False
     """Even though the run has not ended: its end is asked for as well."""
+    guard: Guard | None = None
+    """None: that of the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,21 @@ class ScheduleChangeWanted:
     change: Change
     wall_ms: int
     """A resumed schedule's ticks are due from then on."""
+
+
+@dataclass(frozen=True, slots=True)
+class RescueWanted:
+    """A schedule whose electorate has lost its quorum ends, and a new one with its settings and its name begins; its
+    electorate are the members whose sessions live."""
+
+    token: int
+    schedule: ScheduleId
+    nonce: bytes
+    """16 bytes, never used before."""
+    wall_ms: int
+    """The new one's ticks are due from then on."""
+    abandon: bool
+    """A person says that who is away runs no tick of the old one any more, or that this does not matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +202,13 @@ class JobEnded:
     report: Report = NO_REPORT
 
 
+@dataclass(frozen=True, slots=True)
+class RoomTold:
+    """Whether this machine has room for more jobs; without it this peer claims none. At first it has."""
+
+    enough: bool
+
+
 Input = (
     NodeAdded
     | Started
@@ -195,6 +219,7 @@ Input = (
     | RerunWanted
     | ScheduleWanted
     | ScheduleChangeWanted
+    | RescueWanted
     | TriggerWanted
     | SecretWanted
     | SecretRemoveWanted
@@ -202,4 +227,5 @@ Input = (
     | DescribeWanted
     | AdmitWanted
     | JobEnded
+    | RoomTold
 )

@@ -22,6 +22,8 @@ from clockmesh.coordinator.inputs import (
     JobEnded,
     NodeAdded,
     RerunWanted,
+    RescueWanted,
+    RoomTold,
     ScheduleChangeWanted,
     ScheduleWanted,
     SecretRemoveWanted,
@@ -79,6 +81,8 @@ class Machine:
         self.timers = Timers()
         self.calendar: Calendar = calendar or NoCalendar()
         self.ticker = Ticker()
+        self.roomy = True
+        """This machine has room for more jobs."""
         self.described_ahead = 0
         """Own descriptions decided whose nodes have not come yet."""
         self.out: list[Effect] = []
@@ -101,7 +105,7 @@ class Machine:
 
     @property
     def free(self) -> int:
-        return max(0, self.slots - len(self.held))
+        return max(0, self.slots - len(self.held)) if self.roomy else 0
 
     def name_of(self, peer: PeerId) -> str:
         """The name a peer is shown by: unique in the mesh; the start of its key for a stranger."""
@@ -179,6 +183,8 @@ def _absorb(machine: Machine, input: Input, now: float) -> None:
             _hear(machine, input.beacon, now)
         case JobEnded():
             holding.job_ended(machine, input)
+        case RoomTold():
+            machine.roomy = input.enough
         case SubmitWanted():
             requests.submit(machine, input, now)
         case CancelWanted():
@@ -189,6 +195,8 @@ def _absorb(machine: Machine, input: Input, now: float) -> None:
             schedule_requests.add(machine, input, now)
         case ScheduleChangeWanted():
             schedule_requests.change(machine, input)
+        case RescueWanted():
+            schedule_requests.rescue(machine, input, now)
         case TriggerWanted():
             schedule_requests.trigger(machine, input, now)
         case SecretWanted():

@@ -60,11 +60,15 @@ def _wanted(
     machine: Machine, known: ScheduleState, last: Voters, now: float
 ) -> tuple[Guard, tuple[PeerId, ...]]:
     """The guard and electorate that a submission now would have, where that is more peers than vote already: an
-    electorate never shrinks (DESIGN 5.12), and who is silent for a while stays in it."""
+    electorate never shrinks (DESIGN 5.12), and who is silent for a while stays in it. Nobody gets into it silent."""
     guard = last.guard
     if known.told.guard_follows and len(machine.members) >= requests.QUORUM_FROM:
         guard = Guard.QUORUM
-    drawn = requests.draw_electorate(machine, known.schedule, now)
+    drawn = tuple(
+        peer
+        for peer in requests.draw_electorate(machine, known.schedule, now)
+        if peer in last.electorate or machine.live(peer, now)
+    )
     return guard, drawn if len(drawn) > len(last.electorate) else last.electorate
 
 

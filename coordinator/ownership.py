@@ -97,17 +97,21 @@ def hamming_distance(hash1: str, hash2: str) -> int:
     return (int(hash1 or "0", 16) ^ int(hash2 or "0", 16)).bit_count()
 
 
-def select_task_owner(merkle_clock_head: str, task_hash: str, peer_ids: Iterable[str]) -> tuple[str, int]:
-    """The owner of a task and its distance, the same for every order of the peers; ValueError without any."""
+def ranked_owners(merkle_clock_head: str, task_hash: str, peer_ids: Iterable[str]) -> list[tuple[str, int]]:
+    """All peers, nearest first, and their distances to a task: the same for every order in which they come."""
     combined = combined_digest(merkle_clock_head, task_hash)
     order = []
     for peer in peer_ids:
         digest = peer_digest(peer)
         order.append((bits_between(combined, digest), sha256(combined + digest).digest(), peer))
-    if not order:
+    return [(peer, bits) for bits, _, peer in sorted(order)]
+
+
+def select_task_owner(merkle_clock_head: str, task_hash: str, peer_ids: Iterable[str]) -> tuple[str, int]:
+    """The owner of a task and its distance; ValueError without any peer."""
+    if not (ranked := ranked_owners(merkle_clock_head, task_hash, peer_ids)):
         raise ValueError("there is no peer to choose from")
-    bits, _, owner = min(order)
-    return owner, bits
+    return ranked[0]
 
 
 def create_task_hash(task: Mapping[str, object]) -> str:

@@ -15,7 +15,7 @@ from clockmesh.protocol.codec import electorate_seed, run_id
 from clockmesh.protocol.events import CancelAsked, InvitationRedeemed, PeerAdmitted, PeerDescribed, RunSubmitted
 from clockmesh.protocol.ids import PeerId, peer_text
 from clockmesh.protocol.limits import MAX_PEERS
-from clockmesh.protocol.plan import Guard, Plan
+from clockmesh.protocol.plan import Guard, Plan, dependencies
 
 if TYPE_CHECKING:
     from clockmesh.coordinator.machine import Machine
@@ -58,12 +58,11 @@ def check_plan(plan: Plan, priority: float) -> None:
         raise Refused(f"priority {priority} is not a number; 1 is critical, 5 the default, 6 and more very low")
     if not plan.jobs:
         raise Refused(f"{plan.path} has no jobs to run; add one under `jobs:`")
-    ids = {job.job_id for job in plan.jobs}
+    waiting = dependencies(plan.jobs)
     for job in plan.jobs:
         for need in job.needs:
-            if need not in ids:
+            if need not in waiting:
                 raise Refused(f"job '{job.key}' needs '{need}', which is not a job of {plan.path}")
-    waiting = {job.job_id: set(job.needs) for job in plan.jobs}
     while free := [job_id for job_id, needs in waiting.items() if not needs & waiting.keys()]:
         for job_id in free:
             del waiting[job_id]
@@ -108,7 +107,7 @@ def rerun(machine: Machine, wanted: RerunWanted, now: float) -> None:
         raise Conflict(f"run {short} has not ended; clockmesh why {short} tells what it waits for, "
                        "--abandon gives it up")
     again = SubmitWanted(wanted.token, run.plan, wanted.nonce, wanted.heads, run.submission.priority,
-                         run.submission.guard)
+                         wanted.guard or run.submission.guard)
     submit(machine, again, now)
     if not runs.over(run) and not run.cancel_asked:
         machine.decide(CancelAsked(wanted.run))

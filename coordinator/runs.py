@@ -4,14 +4,18 @@ ready, which are cancelled, and what the run came to."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from clockmesh.coordinator.facts import JobFact
 from clockmesh.coordinator.jobs import Electorate, JobState
 from clockmesh.protocol.events import RunSubmitted
-from clockmesh.protocol.ids import RESOLVE, JobKey, JobRef, NodeHash, PeerId, RunId, ScheduleId
-from clockmesh.protocol.plan import Plan, PlannedJob, Remote
+from clockmesh.protocol.ids import EXPAND, RESOLVE, JobKey, JobRef, NodeHash, PeerId, RunId, ScheduleId
+from clockmesh.protocol.limits import MAX_JOBS_PER_PLAN
+from clockmesh.protocol.plan import Plan, PlannedJob, Remote, enclosing
 from clockmesh.protocol.result import Conclusion, Result
+
+MAX_EXPANDED = 8 * MAX_JOBS_PER_PLAN
+"""Jobs of one run with all that its results brought: what is above it does not count, on every peer alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +46,13 @@ class RunState:
     provisional: bool
     """The carrying node is this peer's own and not built yet: its height is a guess."""
     plan: Plan
-    """The submitted one, or the one found by the job RESOLVE."""
+    """The submitted one, or the one found by the job RESOLVE; jobs that were expanded are replaced by what they came
+    to."""
     planned: dict[JobKey, PlannedJob] = field(default_factory=dict)
     """The jobs of `plan`, in order."""
     index: dict[JobKey, int] = field(default_factory=dict)
     legs: dict[str, tuple[JobKey, ...]] = field(default_factory=dict)
-    """By job id, in order: one key, or the legs of a matrix."""
+    """By job id, in order: one key, or the legs of a matrix; of a job that calls a workflow, all jobs of it."""
     jobs: dict[JobKey, JobState] = field(default_factory=dict)
     """Every job that a fact or the plan names."""
     open: dict[JobKey, None] = field(default_factory=dict)
@@ -82,17 +87,52 @@ def job_of(run: RunState, key: JobKey) -> JobState:
 
 
 def follow_plan(run: RunState) -> None:
-    """Take the jobs from the plan that stands now: the resolved one once RESOLVE has succeeded."""
+    """Take the jobs from the plan that stands now: the resolved one once RESOLVE has succeeded, with every job that was
+    expanded replaced."""
     found = _resolution(run)
-    run.plan = found.resolved if found and found.resolved else run.submission.plan
+    plan = found.resolved if found and found.resolved else run.submission.plan
+    jobs = _expanded(run, plan.jobs)
+    run.plan = plan if jobs == plan.jobs else replace(plan, jobs=jobs)
     run.planned = {job.key: job for job in run.plan.jobs}
     run.index = {key: number for number, key in enumerate(run.planned)}
     legs: dict[str, list[JobKey]] = {}
     for key, job in run.planned.items():
-        legs.setdefault(job.job_id, []).append(key)
+        for job_id in enclosing(job.job_id):
+            legs.setdefault(job_id, []).append(key)
         job_of(run, key)
     run.legs = {job_id: tuple(keys) for job_id, keys in legs.items()}
     run.open = {key: None for key in run.planned if run.jobs[key].final is None}
+
+
+def expands(key: JobKey) -> bool:
+    """Whether a job stands for others."""
+    return key.startswith(EXPAND)
+
+
+def _expanded(run: RunState, jobs: tuple[PlannedJob, ...]) -> tuple[PlannedJob, ...]:
+    """The jobs with each that was expanded replaced by what it came to, and those of these likewise. Only jobs of its
+    own may take its place."""
+    made: list[PlannedJob] = []
+    waiting = list(reversed(jobs))
+    taken = {job.key for job in jobs}
+    while waiting and len(made) < MAX_EXPANDED:
+        job = waiting.pop()
+        brought = _brought(run, job)
+        if brought is None:
+            made.append(job)
+            continue
+        fresh = [each for each in brought if each.key not in taken and job.job_id in enclosing(each.job_id)]
+        taken.update(each.key for each in fresh)
+        waiting.extend(reversed(fresh))
+    return tuple(made)
+
+
+def _brought(run: RunState, job: PlannedJob) -> tuple[PlannedJob, ...] | None:
+    """What takes the place of a job; None where it stays."""
+    result = result_of(run, job.key) if expands(job.key) else None
+    if result is None or result.conclusion is not Conclusion.SUCCESS or result.resolved is None:
+        return None
+    return result.resolved.jobs
 
 
 def needs_resolving(run: RunState) -> bool:
@@ -138,11 +178,8 @@ def touched_by_final(run: RunState, key: JobKey) -> list[JobKey]:
     if job is None:
         return list(run.open)
     siblings = run.legs[job.job_id] if job.max_parallel or job.fail_fast else ()
-    return [
-        other
-        for other in run.open
-        if other in siblings or job.job_id in run.planned[other].needs
-    ]
+    names = frozenset(enclosing(job.job_id))
+    return [other for other in run.open if other in siblings or names.intersection(run.planned[other].needs)]
 
 
 def failed(run: RunState, key: JobKey) -> bool:

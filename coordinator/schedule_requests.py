@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from clockmesh.coordinator import requests
+from clockmesh.coordinator import requests, schedule_health, standing
 from clockmesh.coordinator.effects import Answer
 from clockmesh.coordinator.errors import Conflict, NotFound, Refused
-from clockmesh.coordinator.inputs import Change, ScheduleChangeWanted, ScheduleWanted, TriggerWanted
+from clockmesh.coordinator.inputs import Change, RescueWanted, ScheduleChangeWanted, ScheduleWanted, TriggerWanted
 from clockmesh.coordinator.schedules import ScheduleState
 from clockmesh.protocol.codec import electorate_seed, run_id
 from clockmesh.protocol.events import Event, RunSubmitted
@@ -61,6 +62,28 @@ def change(machine: Machine, wanted: ScheduleChangeWanted) -> None:
         machine.after.append(answer)
     else:
         machine.decide(event, answer)
+
+
+def rescue(machine: Machine, wanted: RescueWanted, now: float) -> None:
+    """Begin it anew under another id, with an electorate of the living, without the accept of the one before (DESIGN
+    5.12). That is safe by construction: no run gets a second electorate, for each tick of the new one is another run.
+    NotFound; Conflict while a quorum lives, and where nobody said that who is away may be abandoned."""
+    known = _find(machine, wanted.schedule)
+    name, away = known.told.name, schedule_health.away(machine, now)
+    if not schedule_health.is_stopped(machine, known, now):
+        raise Conflict(f"schedule '{name}' needs no rescue: enough of its electorate live")
+    if not wanted.abandon:
+        raise Conflict(f"{standing.names_of(machine, away)} may still be running ticks of '{name}' where they are; "
+                       "start clockmeshd there, or say --abandon if that cannot be or does not matter")
+    event = replace(
+        known.told,
+        nonce=wanted.nonce,
+        electorate=tuple(sorted(set(machine.members) - set(away))),
+        guard=known.chain[-1].guard,
+        due_from_ms=wanted.wall_ms,
+    )
+    machine.decide(ScheduleRemoved(known.schedule))
+    machine.decide(event, Answer(wanted.token))
 
 
 def _event_for(known: ScheduleState, wanted: ScheduleChangeWanted) -> Event | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from clockmesh.coordinator import calendar
+from clockmesh.coordinator import calendar, schedule_health
 from clockmesh.coordinator.schedules import ScheduleState
 from clockmesh.protocol.ids import PeerId, RunId, ScheduleId
 from clockmesh.protocol.plan import Guard
@@ -29,17 +29,19 @@ class ScheduleView:
     """When it was due last, of what was submitted or skipped."""
     last_run: RunId | None
     """None: that tick was skipped."""
+    warning: str | None
+    """Where it has stopped for want of voters, or one more loss would stop it: a sentence."""
 
 
-def schedule_views(machine: Machine, wall_ms: int) -> list[ScheduleView]:
+def schedule_views(machine: Machine, wall_ms: int, now: float) -> list[ScheduleView]:
     """Those that are not removed, by name."""
     standing = (known for known in machine.state.schedules.values() if not known.removed)
     return sorted(
-        (_view(machine, known, wall_ms) for known in standing), key=lambda view: (view.told.name, view.schedule)
+        (_view(machine, known, wall_ms, now) for known in standing), key=lambda view: (view.told.name, view.schedule)
     )
 
 
-def _view(machine: Machine, known: ScheduleState, wall_ms: int) -> ScheduleView:
+def _view(machine: Machine, known: ScheduleState, wall_ms: int, now: float) -> ScheduleView:
     voters = known.chain[-1]
     passed = [due for due in (*known.ticks, *known.skipped) if due <= wall_ms]
     last = max(passed, default=None)
@@ -53,6 +55,7 @@ def _view(machine: Machine, known: ScheduleState, wall_ms: int) -> ScheduleView:
         next_ms=None if known.paused else calendar.next_due(machine.calendar, known.told.lines, from_ms),
         last_ms=last,
         last_run=None if last is None else known.ticks.get(last),
+        warning=schedule_health.warning(machine, known, now),
     )
 
 

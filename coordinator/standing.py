@@ -87,7 +87,7 @@ def _help(machine: Machine, job: JobState, now: float) -> str:
     away = {voter for voter in job.electorate.members if not machine.live(voter, now)}
     if job.electorate.guard is Guard.QUORUM and len(job.electorate.members) - len(away) < job.electorate.quorum:
         return (f"too few of them live: start clockmeshd on {names_of(machine, away)}, or if they are gone for good "
-                f"make a new run: clockmesh run rerun {run} --abandon")
+                f"make a new run that needs no majority: clockmesh run rerun {run} --abandon --guard lease")
     holders = {peer for _, peer in jobs.holders(job)}
     if lost := {peer for peer in holders if not machine.live(peer, now)}:
         return f"start clockmeshd on {names_of(machine, lost)}, where it may still run or have ended"

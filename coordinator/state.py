@@ -9,7 +9,7 @@ from typing import get_args
 from clockmesh.coordinator.facts import JobFact, add_fact
 from clockmesh.coordinator.jobs import JobState, is_over
 from clockmesh.coordinator.members import Members
-from clockmesh.coordinator.runs import Carrier, RunState, Tick, follow_plan, job_of, new_run, touched_by_final
+from clockmesh.coordinator.runs import Carrier, RunState, Tick, expands, follow_plan, job_of, new_run, touched_by_final
 from clockmesh.coordinator.schedules import ScheduleState, add_schedule_fact, moved_ticks, new_schedule
 from clockmesh.coordinator.secrets import Secrets
 from clockmesh.protocol.codec import run_id, tick_run
@@ -209,7 +209,7 @@ def _final_changed(state: State, run: RunState, key: JobKey) -> None:
     run.open.pop(key, None)
     for attempt, claimant in run.jobs[key].claims:
         _not_busy(state, run.jobs[key], attempt, claimant)
-    if key == RESOLVE:
+    if key == RESOLVE or expands(key):
         follow_plan(run)
         state.touched.update((job.ref, None) for job in run.jobs.values())
     else:

@@ -7,7 +7,7 @@ from functools import partial
 import trio
 
 from clockmesh.daemon.config import check_slots
-from clockmesh.daemon.errors import Conflict, DaemonError
+from clockmesh.daemon.errors import Conflict, DaemonError, DiskLow
 from clockmesh.daemon.founding import found
 from clockmesh.daemon.handlers import PeerHandlers
 from clockmesh.daemon.home import Home
@@ -65,6 +65,11 @@ def _fresh(home: Home) -> Setup:
         setup.store.close()
         raise Conflict(f"this peer belongs to mesh {mesh.hex()[:12]} already; another one needs another home "
                        "(--home DIR)")
+    try:
+        setup.reserve.refuse_when_low()
+    except DiskLow:
+        setup.store.close()
+        raise
     return setup
 
 

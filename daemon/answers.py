@@ -11,11 +11,13 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
+from clockmesh.coordinator import schedule_health
 from clockmesh.coordinator.runs import RunState, over
 from clockmesh.coordinator.view import RunView, explain, run_view
 from clockmesh.daemon import bodies, surface
 from clockmesh.daemon.answers_schedules import SCHEDULE_ANSWERS
 from clockmesh.daemon.answers_secrets import SECRET_ANSWERS
+from clockmesh.daemon.answers_workflows import WORKFLOW_ANSWERS
 from clockmesh.daemon.call import Call
 from clockmesh.daemon.control_http import Answer, Lines, Send
 from clockmesh.daemon.exits import Exit, Trouble
@@ -30,20 +32,23 @@ async def status(call: Call) -> Answer:
     told = call.service.status()
     if told.mesh is None:
         known = surface.status_json(None, None, (), 0)
-        counts: dict[str, object] = {"peers": 0, "live": 0, "runs": 0, "unfinished": 0}
+        counts: dict[str, object] = {"peers": 0, "live": 0, "runs": 0, "unfinished": 0, "warnings": []}
     else:
         known = surface.status_json(told.peer, told.mesh, told.heads, told.nodes)
         counts = _counts(call.service)
     here = {"id": peer_text(call.service.me), "home": str(call.service.home.path), "addresses": list(told.addresses),
             "sandbox": told.sandbox, "refused": told.refused}
-    return {**known, **here, **counts}
+    reserve = call.service.reserve
+    disk = {"left": reserve.left, "reserve": reserve.size, "low": reserve.look()}
+    return {**known, **here, **counts, "disk": disk}
 
 
 def _counts(service: Service) -> dict[str, object]:
     peers, runs = service.peers(), service.machine.runs.values()
     live = sum(peer.live for peer in peers)
     unfinished = sum(not over(run) for run in runs)
-    return {"peers": len(peers), "live": live, "runs": len(runs), "unfinished": unfinished}
+    warnings = schedule_health.warnings(service.machine, service.now())
+    return {"peers": len(peers), "live": live, "runs": len(runs), "unfinished": unfinished, "warnings": warnings}
 
 
 async def peers(call: Call) -> Answer:
@@ -82,6 +87,7 @@ async def submit(call: Call) -> Answer:
         force=bool(body.get("force", False)),
         snapshot=bodies.snapshot(body),
         remote=remote,
+        name=bodies.optional(body, "name", str),
     )
     return {**surface.submitted_json(run), "unset_secrets": _unset(call.service, run, workflow)}
 
@@ -113,12 +119,15 @@ async def show(call: Call) -> Answer:
 
 async def why(call: Call) -> Answer:
     service, run = call.service, call.run
-    return {"v": 1, "run": run.hex(), "why": list(explain(service.machine, run, service.now()))}
+    told = list(explain(service.machine, run, service.now()))
+    if service.reserve.low and not over(service.machine.runs[run]):
+        told.append(f"the disk of {service.home.path} is low, so this peer claims no jobs: make room there")
+    return {"v": 1, "run": run.hex(), "why": told}
 
 
 async def rerun(call: Call) -> Answer:
     run, body = call.run, await call.request.json()
-    again = await call.service.rerun(run, abandon=bool(body.get("abandon", False)))
+    again = await call.service.rerun(run, abandon=bool(body.get("abandon", False)), guard=bodies.guard(body))
     names = [call.service.machine.name_of(peer) for peer in again.may_be_running]
     return {**surface.submitted_json(again.run), "again": run.hex(), "may_be_running": names}
 
@@ -193,6 +202,7 @@ ANSWERS: dict[str, Callable[[Call], Awaitable[Answer]]] = {
     "events": events,
     **SCHEDULE_ANSWERS,
     **SECRET_ANSWERS,
+    **WORKFLOW_ANSWERS,
 }
 
 

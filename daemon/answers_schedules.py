@@ -35,11 +35,23 @@ async def add(call: Call) -> Answer:
     schedule = await call.service.add_schedule(wanted)
     view = next(view for view in call.service.schedules() if view.schedule == schedule)
     unset = call.service.unset_secrets(view.told.plan, order.workflow)
-    return {"v": surface.VERSION, **surface.schedule_json(view, call.service.machine), "unset_secrets": unset}
+    now_at = surface.iso(call.service.schedule_time())
+    told = surface.schedule_json(view, call.service.machine)
+    return {"v": surface.VERSION, "now_at": now_at, **told, "unset_secrets": unset}
 
 
 async def list_(call: Call) -> Answer:
-    return surface.schedules_json(call.service.schedules(), call.service.machine)
+    service = call.service
+    return surface.schedules_json(service.schedules(), service.machine, service.schedule_time())
+
+
+async def rescue(call: Call) -> Answer:
+    schedule = call.schedule
+    body = await call.request.json()
+    rescued = await call.service.rescue_schedule(schedule, abandon=bool(body.get("abandon", False)))
+    may_be_running = sorted(map(call.service.machine.name_of, rescued.may_be_running))
+    return {"v": surface.VERSION, "schedule": rescued.schedule.hex(), "instead_of": schedule.hex(),
+            "may_be_running": may_be_running}
 
 
 async def trigger(call: Call) -> Answer:
@@ -62,6 +74,7 @@ def _changing(what: Change) -> Callable[[Call], Awaitable[Answer]]:
 SCHEDULE_ANSWERS: dict[str, Callable[[Call], Awaitable[Answer]]] = {
     "schedule_add": add,
     "schedule_list": list_,
+    "schedule_rescue": rescue,
     "schedule_trigger": trigger,
     "schedule_pause": _changing(Change.PAUSE),
     "schedule_resume": _changing(Change.RESUME),

@@ -40,12 +40,14 @@ _WHERE = {
     "remote_add": "cli_secrets",
     "remote_list": "cli_secrets",
     "remote_remove": "cli_secrets",
+    "mcp": "cli_mcp",
     "schedule_add": "cli_schedules",
     "schedule_list": "cli_schedules",
     "schedule_trigger": "cli_schedules",
     "schedule_pause": "cli_schedules",
     "schedule_resume": "cli_schedules",
     "schedule_remove": "cli_schedules",
+    "schedule_rescue": "cli_schedules",
 }
 """The file of each verb; its function there is called VERB_verb."""
 
@@ -83,6 +85,10 @@ def _print_anything() -> None:
 
 
 def _perform(words: Sequence[str]) -> int:
+    if (old_words := _after_p2p(words)) is not None:
+        from clockmesh.daemon.cli_p2p import p2p_main
+
+        return p2p_main(old_words)
     asked = parse(words, os.environ)
     file = f"clockmesh.daemon.{_WHERE[asked.verb.name]}"
     __import__(file)
@@ -92,6 +98,15 @@ def _perform(words: Sequence[str]) -> int:
         raise _no_mesh(asked) if trouble.code == "no_mesh" else trouble from None
     assert isinstance(status, int)
     return status
+
+
+def _after_p2p(words: Sequence[str]) -> list[str] | None:
+    """The words of a command of `clockmesh p2p`, which has its own options and exit statuses; None for any other."""
+    place = 0
+    while place < len(words) and (words[place] == "--json" or words[place].startswith("--home")):
+        place += 2 if words[place] == "--home" else 1
+    is_p2p = place < len(words) and words[place] == "p2p"
+    return [*words[:place], *words[place + 1 :]] if is_p2p else None
 
 
 def _no_mesh(asked: Asked) -> Trouble:

@@ -230,11 +230,18 @@ def _show(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--summary", action="store_true", help="print what the jobs wrote to GITHUB_STEP_SUMMARY")
 
 
+def _schedule_rescue(parser: argparse.ArgumentParser) -> None:
+    _schedule(parser)
+    parser.add_argument("--abandon", action="store_true",
+                        help="although who is away may still be running ticks of it: a person must know that")
+
+
 def _local(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="the workflow")
     parser.add_argument("--job", metavar="J", help="only this job and what it needs")
     parser.add_argument("-i", "--input", dest="inputs", action="append", type=pair, default=[], metavar="KEY=VALUE",
                         help="an input of workflow_dispatch; once for each")
+    parser.add_argument("--sandbox", action="store_true", help="run the jobs as a peer would, away from your files")
     parser.add_argument("--secret-file", metavar="F",
                         help="the context secrets: NAME=value lines, or NAME<<WORD, lines, WORD")
     parser.add_argument("--var", dest="variables", action="append", type=pair, default=[], metavar="KEY=VALUE",
@@ -256,6 +263,8 @@ def _rerun(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--abandon", action="store_true",
                         help="although it has not ended, as when most of its electorate is gone for good; what still\n"
                              "runs of it is asked to end, and may go on until its peer hears of that")
+    parser.add_argument("--guard", choices=("quorum", "lease"),
+                        help="lease: where most peers are away for good (default: that of the run)")
 
 
 def _logs(parser: argparse.ArgumentParser) -> None:
@@ -267,6 +276,11 @@ def _logs(parser: argparse.ArgumentParser) -> None:
 def _wait(parser: argparse.ArgumentParser) -> None:
     _run(parser)
     parser.add_argument("--timeout", type=seconds, metavar="TIME", help="give up after so long (30m), with exit 124")
+
+
+def _p2p(parser: argparse.ArgumentParser) -> None:
+    """For the help; `cli_p2p` reads the words."""
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="VERB ...", help="see `clockmesh p2p --help`")
 
 
 _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
@@ -283,11 +297,13 @@ _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "cancel": _run,
     "rerun": _rerun,
     "why": _run,
+    "p2p": _p2p,
     "schedule_add": _schedule_add,
     "schedule_trigger": _schedule,
     "schedule_pause": _schedule,
     "schedule_resume": _schedule,
     "schedule_remove": _schedule,
+    "schedule_rescue": _schedule_rescue,
 }
 
 

@@ -7,8 +7,9 @@ import time
 
 from clockmesh.daemon.cli_output import colour, exit_of, print_json
 from clockmesh.daemon.exits import Exit, Trouble
-from clockmesh.daemon.local import new_place, run_here
+from clockmesh.daemon.local import run_here
 from clockmesh.daemon.local_order import read_order
+from clockmesh.daemon.local_place import new_place
 from clockmesh.daemon.local_story import Story, refused
 from clockmesh.daemon.refusals import trouble_of
 from clockmesh.daemon.text import clean, coloured

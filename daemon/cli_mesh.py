@@ -7,7 +7,7 @@ import sys
 from clockmesh.daemon.cli_output import colour, print_json, say, width
 from clockmesh.daemon.client import Client, start_hint
 from clockmesh.daemon.exits import Exit, Trouble
-from clockmesh.daemon.text import count, span, table
+from clockmesh.daemon.text import clean, count, span, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,8 +99,14 @@ def status_verb(asked: Asked) -> int:
     say(f"runs   {told['runs']}, {told['unfinished']} of them unfinished")
     say(f"jobs   {_jobs(told)}")
     say(f"home   {told['home']}")
+    disk = told["disk"]
+    if disk["low"]:
+        left, reserve = (f"{disk[key] >> 20} MiB" for key in ("left", "reserve"))
+        say(f"disk   low: {left} left, {reserve} are kept for votes and results; no new work is taken on")
     for address in told["addresses"]:
         say(f"at     {address}")
+    for warning in told["warnings"]:
+        say(f"warning: {clean(warning)}")
     return Exit.OK
 
 

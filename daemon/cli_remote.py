@@ -8,6 +8,7 @@ import tempfile
 
 from clockmesh.daemon.cli_submit import MAX_WORKFLOW_BYTES
 from clockmesh.daemon.exits import Exit, Trouble
+from clockmesh.runner.bundle import bundle
 from clockmesh.runner.worktree import head, origin_url, work_tree
 
 _PATIENCE_S = 120
@@ -17,7 +18,8 @@ _PROTOCOLS = "file:git:http:https:ssh"
 
 
 def read_remote_file(url: str, ref: str, path: str) -> bytes:
-    """The file at `ref` ('' is the default branch) of the repository. Trouble (USAGE) where it is not there."""
+    """The file at `ref` ('' is the default branch) of the repository, with the workflows that it calls. Trouble (USAGE)
+    where it is not there, RunnerError for what is wrong with how they call one another."""
     if url.startswith("-") or "::" in url.split("/")[0] or ref.startswith("-"):
         raise _trouble(f"{url!r} with the ref {ref!r} is not a git repository")
     with tempfile.TemporaryDirectory(prefix="clockmesh-") as folder:
@@ -30,7 +32,12 @@ def read_remote_file(url: str, ref: str, path: str) -> bytes:
             raise _trouble(f"{path} is not a file of {url} at {ref or 'its default branch'}")
         if len(shown.stdout) > MAX_WORKFLOW_BYTES:
             raise _trouble(f"{path} of {url} is larger than {MAX_WORKFLOW_BYTES >> 20} MiB, so hardly a workflow")
-        return shown.stdout
+        return bundle(shown.stdout, path, lambda name: _called(folder, name))
+
+
+def _called(folder: str, path: str) -> bytes | None:
+    shown = _git(folder, "cat-file", "blob", f"FETCH_HEAD:{path}")
+    return None if shown.returncode or len(shown.stdout) > MAX_WORKFLOW_BYTES else shown.stdout
 
 
 def origin_of(file: str) -> tuple[str, str] | None:

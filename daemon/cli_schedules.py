@@ -1,9 +1,8 @@
-"""The verbs about schedules: add, list, trigger, pause, resume, remove."""
+"""The verbs about schedules: add, list, trigger, pause, resume, remove, rescue."""
 
 from __future__ import annotations
 
 import base64
-import time
 
 from clockmesh.daemon.cli_output import colour, print_json, say, width
 from clockmesh.daemon.cli_submit import order_of, posted, say_unset
@@ -34,7 +33,7 @@ def schedule_add_verb(asked: Asked) -> int:
         return Exit.OK
     remote = told["remote"]
     source = f"; each tick takes {_source(remote)}" if remote else ""
-    say(f"schedule {clean(told['name'])} is due {_when(told['next_at'])}{source}")
+    say(f"schedule {clean(told['name'])} is due {_when(told['next_at'], moment(told['now_at']))}{source}")
     say(f"To see its ticks:  {asked.command('schedule list')}")
     return Exit.OK
 
@@ -66,18 +65,23 @@ def schedule_list_verb(asked: Asked) -> int:
     if not told["schedules"]:
         say(f"no schedules yet; add one: {asked.command('schedule add FILE')}")
         return Exit.OK
-    rows = [_row(schedule) for schedule in told["schedules"]]
+    now = moment(told["now_at"])
+    rows = [_row(schedule, now) for schedule in told["schedules"]]
     say(table(("SCHEDULE", "NAME", "CRON", "NEXT", "LAST", "RUN", "STATUS"), rows, width(), colour(), (1, 2)))
+    for schedule in told["schedules"]:
+        if schedule["warning"]:
+            say(f"warning: {clean(schedule['warning'])}")
     return Exit.OK
 
 
-def _row(schedule: dict[str, Any]) -> tuple[str, ...]:
+def _row(schedule: dict[str, Any], now: float) -> tuple[str, ...]:
     lines = ", ".join(line["cron"] + _zone(line["timezone"]) for line in schedule["lines"])
-    coming = "paused" if schedule["paused"] else _when(schedule["next_at"])
+    coming = "paused" if schedule["paused"] else _when(schedule["next_at"], now)
     last = schedule["last"]
     if last is None:
         return schedule["schedule"][:RUN_DIGITS], schedule["name"], lines, coming, "", "", ""
-    passed = f"{age(time.time() - moment(last['due_at']))} ago"
+    since = age(now - moment(last["due_at"]))
+    passed = "just now" if since == "now" else f"{since} ago"
     run = (last["run"] or "")[:RUN_DIGITS]
     standing = last["conclusion"] or last["status"]
     return schedule["schedule"][:RUN_DIGITS], schedule["name"], lines, coming, passed, run, standing
@@ -87,10 +91,11 @@ def _zone(timezone: str) -> str:
     return "" if timezone == "UTC" else f" {timezone}"
 
 
-def _when(at: str | None) -> str:
+def _when(at: str | None, now: float) -> str:
+    """`now` is the daemon's: its schedules may go by a clock of their own."""
     if at is None:
         return "never"
-    seconds = moment(at) - time.time()
+    seconds = moment(at) - now
     return "now" if seconds < 1 else f"in {age(seconds)}"
 
 
@@ -122,6 +127,19 @@ def schedule_remove_verb(asked: Asked) -> int:
     return _change(asked, "remove", "is removed; its runs stay, and those that have begun go on")
 
 
+def schedule_rescue_verb(asked: Asked) -> int:
+    told = _ask(asked, "rescue", {"abandon": asked.options.abandon})
+    if asked.json:
+        print_json(told)
+        return Exit.OK
+    new = told["schedule"][:RUN_DIGITS]
+    say(f"schedule {clean(asked.options.schedule)} begins anew as {new}, with the peers that are there")
+    if told["may_be_running"]:
+        names = clean(", ".join(told["may_be_running"]))
+        say(f"warning: {names} may run ticks of the old one until its end is heard of there")
+    return Exit.OK
+
+
 def _change(asked: Asked, what: str, said: str) -> int:
     told = _ask(asked, what)
     if asked.json:
@@ -131,5 +149,5 @@ def _change(asked: Asked, what: str, said: str) -> int:
     return Exit.OK
 
 
-def _ask(asked: Asked, what: str) -> dict[str, Any]:
-    return Client(asked.home).post(f"/v1/schedules/{quoted(asked.options.schedule)}/{what}")
+def _ask(asked: Asked, what: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    return Client(asked.home).post(f"/v1/schedules/{quoted(asked.options.schedule)}/{what}", body)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 
 from clockmesh.daemon.cli_follow import follow
 from clockmesh.daemon.cli_output import note, print_json, say
@@ -56,7 +57,7 @@ def order_of(asked: Asked) -> dict[str, Any]:
     if options.remote is None:
         if options.ref is not None:
             raise Trouble(Exit.USAGE, "usage", "--ref names a branch of --remote URL, which is missing")
-        content = read_workflow_file(options.file)
+        content = read_whole_workflow(options.file)
         order["workflow_b64"] = base64.b64encode(content).decode("ascii")
         order["path"] = path_in_repository(options.file)
         order["snapshot"] = _standing_of(options.file)
@@ -101,6 +102,24 @@ def read_workflow_file(file: str) -> bytes:
     if len(content) > MAX_WORKFLOW_BYTES:
         raise _bad_file(file, f"larger than {MAX_WORKFLOW_BYTES >> 20} MiB, so hardly a workflow")
     return content
+
+
+def read_whole_workflow(file: str) -> bytes:
+    """The file's bytes, with those of the workflows of its repository that it calls. As `read_workflow_file`, and
+    RunnerError for what is wrong with how they call one another."""
+    content = read_workflow_file(file)
+    if not re.search(rb"""uses["']?:\s*["']?\./""", content):
+        return content
+    from clockmesh.runner.bundle import bundle
+
+    path = path_in_repository(file)
+    root = os.path.realpath(file).removesuffix(path)
+
+    def load(name: str) -> bytes | None:
+        called = os.path.join(root, name)
+        return read_workflow_file(called) if os.path.isfile(called) else None
+
+    return bundle(content, path, load)
 
 
 def _bad_file(file: str, what: str) -> Trouble:

@@ -6,13 +6,15 @@
     listen: 0.0.0.0:4001
     sandbox: bubblewrap
     sandbox_paths: [/srv/results, /srv/models:ro]
+    limits:
+      reserve: 32MiB
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -20,11 +22,12 @@ from pathlib import Path
 import yaml
 
 from clockmesh.daemon.errors import ConfigurationError, UsageError
+from clockmesh.daemon.reserve import DEFAULT_RESERVE, MIB
 from clockmesh.runner.sandbox import HOME, Extra, Sandbox
 
 DEFAULT_HOST = "0.0.0.0"
 """Every address of the machine: peers on other machines must reach it."""
-DEFAULT_SANDBOX = "none"
+DEFAULT_SANDBOX = "bubblewrap"
 MAX_SLOTS = 256
 """Far above what one machine runs; each slot weighs in the ranks."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -57,6 +60,8 @@ class Config:
     listen: Listen | None = None
     sandbox: str | None = None
     sandbox_paths: tuple[Extra, ...] = ()
+    reserve: int = DEFAULT_RESERVE
+    """Bytes of the disk that are kept for votes and results."""
 
     @property
     def jobs_sandbox(self) -> Sandbox:
@@ -81,7 +86,9 @@ def read_config(path: Path) -> Config:
         raise ConfigurationError(f"{path}: not UTF-8") from error
     except yaml.YAMLError as error:
         raise ConfigurationError(_yaml_error(path, error)) from error
-    return Config() if root is None else _from_tree(path, root)
+    if root is None:
+        return Config()
+    return Config(**_read(path, root, _KEYS))  # type: ignore[arg-type]  # each reader gives its field's type
 
 
 def choose_sandbox(path: Path, sandbox: str) -> None:
@@ -123,23 +130,29 @@ def parse_listen(text: str) -> Listen:
     return Listen(match[1] or match[2] or DEFAULT_HOST, int(match[3] or 0))
 
 
-def _from_tree(path: Path, root: yaml.Node) -> Config:
-    if not isinstance(root, yaml.MappingNode):
-        raise ConfigurationError(f"{_at(path, root)}: expected `key: value` lines")
+def _read(path: Path, node: yaml.Node, keys: Keys) -> dict[str, object]:
+    """What stands under each of these keys; `limits` has keys of its own, and gives theirs."""
+    if not isinstance(node, yaml.MappingNode):
+        raise ConfigurationError(f"{_at(path, node)}: expected `key: value` lines")
     found: dict[str, object] = {}
-    for key_node, value_node in root.value:
+    seen: set[str] = set()
+    for key_node, value_node in node.value:
         key = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
-        if key not in _KEYS:
-            close = get_close_matches(key, _KEYS, 1)
-            hint = f"did you mean '{close[0]}'?" if close else "the keys are " + ", ".join(_KEYS)
+        if key not in keys:
+            close = get_close_matches(key, keys, 1)
+            hint = f"did you mean '{close[0]}'?" if close else "the keys are " + ", ".join(keys)
             raise ConfigurationError(f"{_at(path, key_node)}: unknown key '{key}'; {hint}")
-        if key in found:
+        if key in seen:
             raise ConfigurationError(f"{_at(path, key_node)}: '{key}' stands twice")
+        seen.add(key)
+        if key == "limits":
+            found.update(_read(path, value_node, _LIMITS))
+            continue
         try:
-            found[key] = _KEYS[key](value_node, path.parent)
+            found[key] = keys[key](value_node, path.parent)
         except (UsageError, ValueError) as error:
             raise ConfigurationError(f"{_at(path, value_node)}: {key}: {error}") from error
-    return Config(**found)  # type: ignore[arg-type]  # each reader gives its field's type
+    return found
 
 
 def _text(node: yaml.Node) -> str:
@@ -199,13 +212,24 @@ def _extra(text: str, home: Path) -> Extra:
     return Extra(str(path), writable=name == text)
 
 
-_KEYS: dict[str, Callable[[yaml.Node, Path], object]] = {
+def _reserve(node: yaml.Node, _: Path) -> int:
+    match = re.fullmatch(r"(\d{1,6}) ?(MiB|GiB)", _text(node))
+    size = int(match[1]) * MIB * (1024 if match[2] == "GiB" else 1) if match else 0
+    if size == 0:
+        raise ValueError(f"expected a size from 1MiB on, such as {DEFAULT_RESERVE // MIB}MiB, not {_text(node)!r}")
+    return size
+
+
+Keys = Mapping[str, Callable[[yaml.Node, Path], object]]
+_LIMITS: Keys = {"reserve": _reserve}
+_KEYS: Keys = {
     "name": _name,
     "slots": _slots,
     "labels": _labels,
     "listen": _listen,
     "sandbox": _sandbox,
     "sandbox_paths": _sandbox_paths,
+    "limits": lambda node, _: _text(node),  # a table of its own: see `_read`
 }
 
 

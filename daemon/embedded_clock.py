@@ -132,6 +132,11 @@ class MerkleClock:
     def _changing(self) -> AbstractContextManager[object]:
         return self._journal.changing() if self._journal else nullcontext()
 
+    def _note(self, data: Mapping[str, Any], wall_ms: int) -> Node:
+        """Append what happened at another time than now."""
+        with self._changing():
+            return self._sign(json_text(data, "an event's data"), wall_ms)
+
     def _sign(self, text: str, wall_ms: int) -> Node:
         clock = self._verified()
         try:
@@ -142,6 +147,13 @@ class MerkleClock:
         if self._journal:
             self._journal.wrote([node])
         return node
+
+    def _restore(self, clock: Clock, key: SigningKey) -> None:
+        """Become this clock, whose nodes are verified."""
+        self._clock, self._key, self._stated = clock, key, {}
+        self.nodes = sorted((shown_node(node) for node in clock), key=_order)
+        self.head_hash = self.nodes[-1].hash if self.nodes else None
+        self.logical_clock = clock.height
 
     def _take(self, nodes: Iterable[Node]) -> None:
         """Add nodes that are verified, parents before children."""

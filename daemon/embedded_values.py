@@ -41,3 +41,10 @@ def json_object(value: object, what: str) -> dict[str, Any]:
     copied = json.loads(json_text(dict(value), what))
     assert isinstance(copied, dict)
     return copied
+
+
+def text_or_none(value: object, what: str) -> str | None:
+    """WrongValue for what is neither text nor None."""
+    if value is not None and not isinstance(value, str):
+        raise WrongValue(f"{what} must be text, not {value!r:.60}")
+    return value

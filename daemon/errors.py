@@ -60,6 +60,13 @@ class HomeLocked(Conflict):
     code = "home_locked"
 
 
+class DiskLow(DaemonError):
+    """The home's disk has no room for new work: what is left is kept for votes and results."""
+
+    code = "disk_low"
+    exit = 7
+
+
 class TooLarge(DaemonError):
     """More content than a limit allows."""
 

@@ -21,9 +21,8 @@ class PeerHandlers:
         for peer in member.network.connected:
             self.connected(peer)
 
-    async def gossiped(self, peer: PeerId, data: bytes) -> None:
-        if self._member is not None:
-            self._member.intake.receive(data, peer)
+    async def gossiped(self, peer: PeerId, data: bytes) -> frozenset[PeerId] | None:
+        return None if self._member is None else self._member.gossiped(peer, data)
 
     async def beaconed(self, peer: PeerId, data: bytes) -> None:
         if self._member is not None:

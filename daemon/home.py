@@ -5,6 +5,7 @@
     clockmesh.lock held by the daemon, or by a command that changes a stopped peer's home
     state.db       nodes, invitations and small facts (SQLite)
     blobs/         content named by its hash
+    reserve        room kept on the disk for votes and results
     jobs/          the runner host's working folders
     host.sock      the runner host's socket
     control.sock   the daemon's socket
@@ -16,7 +17,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +49,10 @@ class Home:
     @property
     def blobs(self) -> Path:
         return self.path / "blobs"
+
+    @property
+    def reserve(self) -> Path:
+        return self.path / "reserve"
 
     @property
     def jobs(self) -> Path:
@@ -100,8 +105,9 @@ class Home:
             raise HomeLocked(f"the home {self.path} is in use by process {holder}; stop it first, or name another "
                              "home with --home DIR") from error
         try:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            with suppress(OSError):  # only for people to read: a full disk must not keep the daemon from starting
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
             yield
         finally:
             os.close(descriptor)

@@ -15,30 +15,31 @@ import secrets
 import select
 import signal
 import socket
-import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from clockmesh.coordinator import runs, view
 from clockmesh.coordinator.effects import Answer, Effect, Forget, Start, Stop, StopReason, Wake
 from clockmesh.coordinator.inputs import CancelWanted, Input, JobEnded, NodeAdded, Started, SubmitWanted, Ticked
 from clockmesh.coordinator.machine import Machine, step
+from clockmesh.daemon.local_groups import Groups, Standing, Ticket, Wanted, group_of
+from clockmesh.daemon.local_place import Place, caught_signals
 from clockmesh.daemon.local_story import Story
 from clockmesh.protocol.codec import decode_result, unsigned_node
 from clockmesh.protocol.events import Description, MeshFounded
-from clockmesh.protocol.ids import AttemptRef, JobRef, MeshId, PeerId, RunId
+from clockmesh.protocol.ids import AttemptRef, JobKey, JobRef, MeshId, PeerId, RunId
 from clockmesh.protocol.plan import Plan
 from clockmesh.protocol.result import Conclusion, Result
 from clockmesh.runner import host_messages
-from clockmesh.runner.files import remove_tree
+from clockmesh.runner.artifacts import read_index
+from clockmesh.runner.bundle import read_workflow
+from clockmesh.runner.errors import RunnerError
 from clockmesh.runner.host_jobs import Jobs, boottime
-from clockmesh.runner.job import lead
-from clockmesh.runner.keeper import run_warden
+from clockmesh.runner.job import lead, one_line
+from clockmesh.runner.levels import every_output, top_level
 from clockmesh.runner.proctree import become_subreaper
+from clockmesh.runner.sandbox import NO_SANDBOX, Sandbox
 from clockmesh.runner.spec import Given, JobSpec, NeedResult, job_dir
 
 _LEAST_SLOTS = 4
@@ -60,6 +61,14 @@ class Order:
     given: Given
     snapshot: str = ""
     """Path of the file with the snapshot; '' where no job checks out the repository."""
+    groups: Groups | None = None
+    """None where nothing in the workflow is in a group."""
+    group: Wanted | None = None
+    """Of the run."""
+    sandbox: Sandbox = NO_SANDBOX
+    """What the jobs run in: by default nothing, for they are this user's own, on files of this user's."""
+    caches: str = ""
+    """Folder of the repository's caches; '' in a sandbox, from which nothing outside is seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,33 +78,10 @@ class Outcome:
     """By job id."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a run is at home."""
-
-    folder: Path
-    """For all that is made for it."""
-    mark: str
-    """What its processes carry."""
-    warden: int
-    """The process that ends them and removes `folder`, should this process be killed."""
-
-
-@contextmanager
-def new_place() -> Iterator[Place]:
-    """One for one run; at the end it is gone, with whatever the run's jobs left in it."""
-    folder = Path(tempfile.mkdtemp(prefix="clockmesh-run-")).resolve()
-    try:
-        with _warden(folder) as (mark, warden):
-            yield Place(folder, mark, warden)
-    finally:
-        remove_tree(folder)
-
-
 def run_here(order: Order, place: Place, story: Story) -> Outcome:
     """Run it to its end. The first SIGINT, SIGTERM or SIGHUP cancels it, the second kills its jobs. When this returns
     or raises, no process of it is left."""
-    with _signals() as told:
+    with caught_signals() as told:
         here = _Here(order, place, story, told)
         try:
             return here.run()
@@ -120,21 +106,58 @@ class _Here:
         self._warden = place.warden
         self._children = {place.warden}
         self._jobs = Jobs(place.folder, place.mark, lead, self._reports.append, self._children)
+        self._jobs.sandbox = order.sandbox
         self._began_ms = time.time_ns() // 1_000_000
-        self._machine = _machine(order.plan)
+        self._foreign: dict[JobKey, str] = {}
+        """What the labels ask for that this machine is not; '' for nothing."""
+        self._machine = _machine()
+        self._waiting: dict[AttemptRef, Ticket] = {}
+        """Jobs that are to start when it is their turn in their group."""
+        self._inside: dict[AttemptRef, Ticket] = {}
+        self._stopped: set[AttemptRef] = set()
+        """Told to end, for a newer one of their group."""
+        self._artifacts: dict[str, str] = {}
+        """Of all jobs that have ended, by name."""
         self._run = RunId(b"")
         self._wake_at = math.inf
         self._cancelled = self._killed = False
 
     def run(self) -> Outcome:
+        ticket = self._enter(self._order.group)
+        if ticket is not None and not self._has_turn(ticket):
+            self._cancelled = self._killed = True
         self._take(Started(1))
-        self._take(SubmitWanted(0, self._order.plan, secrets.token_bytes(16), bytes(32)))
+        plan = self._own(self._order.plan)
+        assert plan is not None
+        self._take(SubmitWanted(0, plan, secrets.token_bytes(16), bytes(32)))
+        if self._cancelled and not runs.over(self._machine.runs[self._run]):
+            self._take(CancelWanted(0, self._run))
         while not runs.over(self._machine.runs[self._run]):
             self._pass()
-        needs = view.needs_of(self._machine, JobRef(self._run, self._order.plan.jobs[0].key))
-        return Outcome(
-            view.run_view(self._machine, self._run), {job: dict(need.outputs) for job, need in needs.items()}
-        )
+            if ticket is not None and not self._cancelled and ticket.standing() is Standing.ENDING:
+                self._asked_to_end()
+        if ticket is not None:
+            ticket.leave()
+        return Outcome(view.run_view(self._machine, self._run), self._outputs())
+
+    def _enter(self, wanted: Wanted | None) -> Ticket | None:
+        return self._order.groups.enter(wanted) if wanted is not None and self._order.groups is not None else None
+
+    def _has_turn(self, ticket: Ticket) -> bool:
+        """Wait for the run's turn in its group; False if a newer one took its place, or a signal asks for the end."""
+        assert self._order.group is not None
+        if ticket.standing() is Standing.WAITING:
+            self._story.waiting(self._order.group.group)
+        while (standing := ticket.standing()) is Standing.WAITING:
+            if self._wait(_TICK_S):
+                return False
+        return standing is not Standing.CANCELLED
+
+    def _outputs(self) -> dict[str, dict[str, str]]:
+        order = self._order
+        workflow = read_workflow(order.workflow, order.plan.path)
+        first = JobRef(self._run, order.plan.jobs[0].key)
+        return every_output(top_level(workflow, order.plan, order.given), self._ended_before(first))
 
     def end(self) -> None:
         """Leave no process."""
@@ -154,6 +177,7 @@ class _Here:
         self._story.catch_up()
         while self._reports:
             self._reported(self._reports.popleft())
+        self._look_at_groups()
         if boottime() >= self._wake_at:
             self._take(Ticked())
 
@@ -200,32 +224,81 @@ class _Here:
     # ---- one job ----
 
     def _start(self, ref: AttemptRef) -> None:
-        labels = self._machine.runs[ref.run].planned[ref.key].labels
-        foreign = next((label for label in labels if label.startswith(_FOREIGN)), "")
-        if foreign:
+        if foreign := self._foreign.get(ref.key):
             self._inputs.append(self._ended(ref, Result(Conclusion.SKIPPED, error=f"this machine is no {foreign}")))
         elif self._killed:
             self._inputs.append(self._ended(ref, Result(Conclusion.CANCELLED)))
         else:
-            self._story.starting(ref.key, job_dir(self._folder, ref))
-            self._jobs.start(self._spec(ref), math.inf)
+            self._in_turn(self._spec(ref))
+
+    def _in_turn(self, spec: JobSpec) -> None:
+        """Start a job, when it is its turn where it is in a group."""
+        try:
+            wanted = group_of(spec, self._order.workflow)
+        except (RunnerError, KeyError):
+            wanted = None  # the job itself says what is wrong with it
+        if wanted is not None and self._order.group and wanted.group.lower() == self._order.group.group.lower():
+            error = f"it waits for the group '{wanted.group}', which its own run is in"
+            self._inputs.append(self._ended(spec.ref, Result(Conclusion.CANCELLED, error=one_line(error))))
+            return
+        ticket = self._enter(wanted)
+        if ticket is None:
+            self._begin(spec)
+            return
+        self._waiting[spec.ref] = ticket
+        self._look_at(spec.ref, ticket)
+
+    def _begin(self, spec: JobSpec) -> None:
+        self._story.starting(spec.ref.key, job_dir(self._folder, spec.ref))
+        self._jobs.start(spec, math.inf)
+
+    def _look_at_groups(self) -> None:
+        for ref, ticket in list(self._waiting.items()):
+            self._look_at(ref, ticket)
+        for ref, ticket in self._inside.items():
+            if ref not in self._stopped and ticket.standing() is Standing.ENDING:
+                self._stopped.add(ref)
+                self._jobs.stop(ref)
+
+    def _look_at(self, ref: AttemptRef, ticket: Ticket) -> None:
+        """Of a job that waits: begin it, or end it without a beginning."""
+        standing = ticket.standing()
+        if standing is Standing.WAITING and not view.cancel_wanted(self._machine, ref.job):
+            return
+        del self._waiting[ref]
+        if standing is Standing.TURN:
+            self._inside[ref] = ticket
+            self._begin(self._spec(ref))
+            return
+        ticket.leave()
+        ended = self._ended(ref, Result(Conclusion.CANCELLED))
+        if self._inputs:
+            self._inputs.append(ended)
+        else:
+            self._take(ended)
 
     def _spec(self, ref: AttemptRef) -> JobSpec:
-        needs = view.needs_of(self._machine, ref.job)
         return JobSpec(
             run=ref.run.hex(),
             key=ref.key,
             attempt=ref.attempt,
-            plan=self._order.plan,
+            plan=view.plan_of(self._machine, ref.run),
             workflow=str(self._workflow),
             snapshot=self._order.snapshot,
-            needs={job: NeedResult(str(need.result), need.outputs) for job, need in needs.items()},
+            needs=self._ended_before(ref.job),
             cancelled=view.cancel_wanted(self._machine, ref.job),
             actor=pwd.getpwuid(os.getuid()).pw_name,
             peer=socket.gethostname(),
             submitted_ms=self._began_ms,
             given=self._order.given,
+            artifacts=self._artifacts,
+            keeps_artifacts=not self._order.sandbox.on,
+            caches=self._order.caches,
         )
+
+    def _ended_before(self, job: JobRef) -> dict[str, NeedResult]:
+        needs = view.needs_of(self._machine, job)
+        return {job_id: NeedResult(str(need.result), need.outputs) for job_id, need in needs.items()}
 
     def _reported(self, report: host_messages.Report) -> None:
         match report:
@@ -234,65 +307,33 @@ class _Here:
                 conclusion = Conclusion.CANCELLED if self._killed else Conclusion.FAILURE
                 self._take(self._ended(ref, Result(conclusion, error=why)))
             case host_messages.Ended(ref, bytes(data)):
-                self._take(self._ended(ref, decode_result(data)))
+                result = decode_result(data)
+                self._take(self._ended(ref, replace(result, resolved=self._own(result.resolved))))
+
+    def _own(self, plan: Plan | None) -> Plan | None:
+        """The plan without labels, for this machine stands in for all that it can stand in for."""
+        if plan is None:
+            return None
+        self._story.planned(plan.jobs)
+        for job in plan.jobs:
+            self._foreign[job.key] = next((label for label in job.labels if label.startswith(_FOREIGN)), "")
+        return replace(plan, jobs=tuple(replace(job, labels=()) for job in plan.jobs))
 
     def _ended(self, ref: AttemptRef, result: Result) -> JobEnded:
+        if ticket := self._inside.pop(ref, None):
+            ticket.leave()
+        found = read_index(job_dir(self._folder, ref) / "artifacts")
+        self._artifacts = self._artifacts | {name: str(path) for name, path in found.items()}
         self._story.ended(ref.key, result)
         return JobEnded(ref, result)
 
 
-def _machine(plan: Plan) -> Machine:
-    """A mesh of one, which offers every label that the plan asks for."""
+def _machine() -> Machine:
+    """A mesh of one."""
     machine = Machine(_ME, MeshId(bytes(32)))
-    labels = sorted({label for job in plan.jobs for label in job.labels})
-    me = Description(socket.gethostname(), max(_LEAST_SLOTS, os.cpu_count() or 1), tuple(labels))
+    me = Description(socket.gethostname(), max(_LEAST_SLOTS, os.cpu_count() or 1), ())
     founding = unsigned_node(
         _ME, seq=1, parents=(), previous=None, height=1, wall_ms=0, events=[MeshFounded(bytes(16), me)]
     )
     step(machine, NodeAdded(founding), boottime())
     return machine
-
-
-@contextmanager
-def _signals() -> Iterator[socket.socket]:
-    """Readable with the number of each signal that came, in place of what the signals did before."""
-    ours, theirs = socket.socketpair()
-    ours.setblocking(False)
-    theirs.setblocking(False)
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
-    before = {number: signal.signal(number, lambda *_: None) for number in numbers}
-    waking = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
-    try:
-        yield ours
-    finally:
-        signal.set_wakeup_fd(waking)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        ours.close()
-        theirs.close()
-
-
-@contextmanager
-def _warden(folder: Path) -> Iterator[tuple[str, int]]:
-    """The mark that the run's processes are to carry, and the process that ends them should this one be killed."""
-    mark = f"local.{secrets.token_hex(8)}:"
-    watched, lives = os.pipe()
-    warden = os.fork()
-    if warden == 0:
-        try:
-            os.closerange(3, watched)
-            os.closerange(watched + 1, os.sysconf("SC_OPEN_MAX"))
-            run_warden(watched, mark, folder)
-        finally:
-            os._exit(70)
-    os.close(watched)
-    handle = os.pidfd_open(warden)
-    try:
-        yield mark, warden
-    finally:
-        with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(handle, signal.SIGKILL)
-        os.close(handle)
-        with suppress(ChildProcessError):
-            os.waitpid(warden, 0)
-        os.close(lives)

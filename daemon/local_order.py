@@ -3,7 +3,9 @@ be; nothing has been started then."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -11,18 +13,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clockmesh.daemon.cli_submit import path_in_repository, read_workflow_file
+from clockmesh.daemon.cli_submit import path_in_repository, read_whole_workflow
 from clockmesh.daemon.exits import Exit, Trouble
+from clockmesh.daemon.home import default_home
 from clockmesh.daemon.local import Order
+from clockmesh.daemon.local_groups import Groups, wanted_of
 from clockmesh.protocol.blobs import manifest_of
 from clockmesh.protocol.limits import MAX_BLOB_BYTES
 from clockmesh.protocol.plan import Plan
+from clockmesh.runner.box import check
 from clockmesh.runner.contexts import plan_contexts
 from clockmesh.runner.errors import InputError, quoted
 from clockmesh.runner.evaluation import Scope
 from clockmesh.runner.model import Workflow
 from clockmesh.runner.model_sheet import meant
 from clockmesh.runner.plan import make_plan, read_workflow, uses_checkout
+from clockmesh.runner.sandbox import NO_SANDBOX, Sandbox
 from clockmesh.runner.snapshot import describe_tree, make_snapshot
 from clockmesh.runner.spec import Given
 
@@ -36,7 +42,7 @@ _SECRET = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(=|<<)(.*)")
 
 def read_order(options: argparse.Namespace, folder: Path) -> Order:
     """What is to be run; the work tree, where a job checks it out, is packed into `folder`."""
-    content = read_workflow_file(options.file)
+    content = read_whole_workflow(options.file)
     workflow = read_workflow(content, options.file)
     event = options.event or _default_event(workflow)
     given = Given(
@@ -54,9 +60,40 @@ def read_order(options: argparse.Namespace, folder: Path) -> Order:
         event=event,
         only=_jobs(workflow, options.job),
         given=given,
+        alone=True,
     )
     snapshot = _pack(options.file, folder / "snapshot") if uses_checkout(workflow, plan) else ""
-    return Order(plan, content, _run_name(workflow, plan, given), given, snapshot)
+    shown = Scope(workflow.file, plan_contexts(workflow, plan, replace(given, secrets={})))
+    group = wanted_of(workflow.concurrency, shown)
+    groups = _groups(options.file) if b"concurrency" in content else None
+    sandbox = _sandbox(folder) if options.sandbox else NO_SANDBOX
+    return Order(plan, content, _run_name(workflow, plan, shown), given, snapshot, groups, group, sandbox,
+                 "" if sandbox.on else _caches(options.file))  # fmt: skip
+
+
+def _groups(file: str) -> Groups:
+    """Shared by all runs of one user; those of one folder are of one repository."""
+    return Groups(_state("clockmesh-groups"), _repository(file))
+
+
+def _state(name: str) -> Path:
+    return default_home({**os.environ, "CLOCKMESH_HOME": ""}).with_name(name)
+
+
+def _repository(file: str) -> str:
+    return os.path.realpath(file).removesuffix(path_in_repository(file))
+
+
+def _caches(file: str) -> str:
+    return str(_state("clockmesh-caches") / hashlib.sha256(_repository(file).encode()).hexdigest()[:24])
+
+
+def _sandbox(folder: Path) -> Sandbox:
+    sandbox = Sandbox()
+    if reason := check(sandbox, folder):
+        raise Trouble(Exit.CONFIGURATION, "no_sandbox", f"no sandbox can be made here: {reason}; without --sandbox the "
+                      "jobs run as you")  # fmt: skip
+    return sandbox
 
 
 def read_secrets(file: str) -> dict[str, str]:
@@ -153,7 +190,6 @@ def _pack(file: str, path: Path) -> str:
     return str(path)
 
 
-def _run_name(workflow: Workflow, plan: Plan, given: Given) -> str:
+def _run_name(workflow: Workflow, plan: Plan, shown: Scope) -> str:
     """As the file has it; without one, or with an empty one, the workflow's name."""
-    contexts = plan_contexts(workflow, plan, replace(given, secrets={}))
-    return Scope(workflow.file, contexts).text(workflow.run_name).strip() or plan.name
+    return shown.text(workflow.run_name).strip() or plan.name

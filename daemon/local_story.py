@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from clockmesh.daemon.text import clean, coloured, log_text, span
 from clockmesh.protocol.ids import JobKey
-from clockmesh.protocol.plan import Plan
+from clockmesh.protocol.plan import Plan, PlannedJob
 from clockmesh.protocol.result import Conclusion, Result
 
 if TYPE_CHECKING:
     from clockmesh.daemon.local import Outcome
+
+
+_LEG = re.compile(r"\[\d+\]")
 
 
 @dataclass(slots=True)
@@ -50,13 +54,18 @@ class Story:
         self._say = say
         self._keep = keep
         self._colour = colour
-        self._about = {
-            job.key: {"job": job.job_id, "matrix": json.loads(job.matrix) if job.matrix else {}} for job in plan.jobs
-        }
+        self._about: dict[JobKey, dict[str, Any]] = {}
+        self.planned(plan.jobs)
         self._tails: dict[JobKey, _Tail] = {}
         self.logs: list[dict[str, Any]] = []
         """In the order in which they were seen: job, matrix, step, text."""
         self.summaries: dict[JobKey, str] = {}
+
+    def planned(self, jobs: Iterable[PlannedJob]) -> None:
+        """These jobs are part of the run. One of a called workflow is `call/inner`, whichever leg calls it."""
+        for job in jobs:
+            name = _LEG.sub("", job.job_id)
+            self._about[job.key] = {"job": name, "matrix": json.loads(job.matrix) if job.matrix else {}}
 
     def starting(self, key: JobKey, folder: Path) -> None:
         self._tails[key] = _Tail(folder)
@@ -74,6 +83,9 @@ class Story:
         took = f" in {span((result.finished_ms - result.started_ms) / 1000)}" if result.started_ms else ""
         error = f": {clean(result.error)}" if result.error else ""
         self._say(f"{clean(key)} > {coloured(result.conclusion, self._colour)}{took}{error}")
+
+    def waiting(self, group: str) -> None:
+        self._say(f"waiting for the concurrency group '{clean(group)}'")
 
     def cancelling(self) -> None:
         self._say("cancelling: jobs get ten seconds, then their steps with `if: always()`; once more kills them")

@@ -17,7 +17,7 @@ import trio
 
 from clockmesh.coordinator.effects import Answer, Effect, Forget, RunChanged, Start
 from clockmesh.coordinator.errors import CoordinatorError
-from clockmesh.coordinator.inputs import BeaconHeard, CancelWanted, DescribeWanted, Input, Started
+from clockmesh.coordinator.inputs import BeaconHeard, CancelWanted, DescribeWanted, Input, RoomTold, Started
 from clockmesh.coordinator.machine import Machine
 from clockmesh.coordinator.view import run_view
 from clockmesh.daemon.cronlines import CronCalendar
@@ -30,6 +30,7 @@ from clockmesh.daemon.journal import Journal
 from clockmesh.daemon.loop import Doing, Loop
 from clockmesh.daemon.network import Network
 from clockmesh.daemon.perform import Performer
+from clockmesh.daemon.reach import Reach
 from clockmesh.daemon.replicate import Keeper
 from clockmesh.daemon.serving import Serving
 from clockmesh.daemon.setup import Setup
@@ -53,6 +54,8 @@ log = structlog.get_logger()
 _MEMBERSHIP = (MeshFounded, PeerAdmitted, PeerDescribed)
 _KEYS = (*_MEMBERSHIP, SecretSet, SecretRemoved, KeysShared)
 _NEAREST_ASKED = 3
+_DISK_SECONDS = 1.0
+"""Between two looks at the disk; the looks of submissions come on top."""
 
 
 def boottime() -> float:
@@ -95,17 +98,18 @@ class Member:
         self._host_unit = host_unit
         self.vault = Vault(setup.key, self.machine, self._take, timing.now)
         self.performer = Performer(setup.home, self.me, self.machine, setup.blobs, self.fetcher, self._take,
-                                   self.sources, timing.now, faults, self.vault)
+                                   self.sources, setup.reserve, timing.now, faults, self.vault)
         doing = Doing(self.performer.at_once, self._after, self._stored, network.publish)
         self.loop = Loop(setup.key, self.clock, self.machine, setup.store, doing, now=timing.now,
                          longest_pause=timing.beacon_period, wall=timing.wall, faults=faults)
         self.intake = Intake(self.me, mesh, self.loop, network, self._retire)
+        self._reach = Reach(timing.beacon_period)
         self.serving = Serving(self.loop, setup.blobs, log_path=lambda ref: job_dir(setup.home.path, ref) / "log",
                                running=self.performer.running, newest=self._newest_attempt,
                                lacking=self.intake.want)
         self.invitations = Invitations(setup.store, self.loop, self.me, mesh)
         self.door = Door(self.loop, mesh, self.invitations, self.answers)
-        self._keeper = Keeper(self.me, lambda: self.machine.members, setup.blobs, self.fetcher)
+        self._keeper = Keeper(self.me, lambda: self.machine.members, setup.blobs, self.fetcher, setup.reserve)
         self._nursery: trio.Nursery | None = None
         self._host: HostLink | None = None
         self._retired: str | None = None
@@ -132,8 +136,8 @@ class Member:
             self._tell_network()
             self.loop.take(Started(incarnation, known))
             self._describe(able=not host.refused)
-            for part in (host.run, self.loop.run, self.intake.run, self._keeper.run, self.vault.run, self._send_beacons,
-                         self._stop_when_retired):
+            for part in (host.run, self.loop.run, self.intake.run, self._keeper.run, self.vault.run,
+                         self._send_beacons, self._watch_disk, self._stop_when_retired):
                 nursery.start_soon(part)
             task_status.started()
 
@@ -161,6 +165,11 @@ class Member:
             raise
         return await self.answers.wait(token)
 
+    def gossiped(self, peer: PeerId, data: bytes) -> frozenset[PeerId] | None:
+        """A node came from `peer`. Who need not get it from us; None if nobody should."""
+        author = self.intake.receive(data, peer)
+        return None if author is None else self._reach.served(author, self._timing.now())
+
     def hear(self, peer: PeerId, data: bytes) -> None:
         """A beacon came. It goes into the machine at once."""
         try:
@@ -170,6 +179,7 @@ class Member:
         except RemoteError as error:
             log.warning("beacon_refused", peer=self.machine.name_of(peer), error=str(error))
             return
+        self._reach.hear(beacon, self._timing.now())
         self.loop.take(BeaconHeard(beacon))
         self.intake.saw_digest(peer, beacon.vector)
 
@@ -251,6 +261,20 @@ class Member:
             beacon = self.machine.make_beacon(self._timing.now(), self.clock.vector_digest(), load)
             self.network.send_beacon(encode_beacon(self._setup.key, self.mesh, beacon))
             await trio.sleep_until(began + self.machine.leases.period)
+
+    async def _watch_disk(self) -> None:
+        """A peer whose disk is low claims no jobs, and says so."""
+        reserve, low = self._setup.reserve, False
+        while True:
+            if reserve.look() is not low:
+                low = not low
+                told = {"home": str(self.home.path), "left": reserve.left, "reserve": reserve.size}
+                if low:
+                    log.warning("disk_filled", **told)
+                else:
+                    log.info("disk_recovered", **told)
+                self.loop.take(RoomTold(not low))
+            await trio.sleep(_DISK_SECONDS)
 
     def _retire(self, reason: str) -> None:
         self.loop.halt()

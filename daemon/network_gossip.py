@@ -17,8 +17,10 @@ import trio
 from libp2p.custom_types import TProtocol
 from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
+from libp2p.pubsub.utils import safe_bytes_from_hex
 from libp2p.utils.varint import encode_uvarint
 
+from clockmesh.daemon.network_control import sane
 from clockmesh.daemon.network_router import MESHSUB, RPC_BYTES, Bucket, Queue, Router, Seen, message_id
 from clockmesh.daemon.network_stream import Channel
 from clockmesh.daemon.network_switch import libp2p_id
@@ -32,8 +34,8 @@ _RATE = 200.0
 """Messages a second that one peer's stream is read at, after a burst; an honest peer sends at most 100."""
 _BURST = 400.0
 
-Deliver = Callable[[PeerId, bytes], Awaitable[bool]]
-"""False for what must not be passed on."""
+Deliver = Callable[[PeerId, bytes], Awaitable[frozenset[PeerId] | None]]
+"""Who gets it otherwise, and need not get it from here; None for what must not be passed on at all."""
 
 
 def topic_of(mesh: MeshId) -> str:
@@ -153,8 +155,12 @@ class Hub:
         for message in rpc.publish:
             await self._take_message(peer, peer_id, message)
         if rpc.HasField("control"):
-            rpc.ClearField("senderRecord")
-            await self._control(peer_id, rpc)
+            await self._control(peer_id, sane(rpc.control, self.topic, self._cached_size, RPC_BYTES))
+
+    def _cached_size(self, id_on_the_wire: bytes) -> int:
+        mid = safe_bytes_from_hex(id_on_the_wire)
+        message = None if mid is None else self.router.mcache.get(mid)
+        return 0 if message is None else message.ByteSize()
 
     async def _control(self, peer_id: ID, rpc: rpc_pb2.RPC) -> None:
         try:
@@ -192,8 +198,10 @@ class Hub:
         if self.seen_messages.has(mid):
             return
         self.seen_messages.add(mid)
-        if await self._deliver(peer, message.data):
-            await self.router.publish(peer_id, rpc_pb2.Message(data=message.data, topicIDs=message.topicIDs))
+        served = await self._deliver(peer, message.data)
+        if served is not None:
+            passed_on = rpc_pb2.Message(data=message.data, topicIDs=message.topicIDs)
+            self.router.pass_on(passed_on, {peer_id, *map(libp2p_id, served)})
 
 
 async def _next_bytes(queue: Queue) -> bytes:

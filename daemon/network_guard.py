@@ -21,14 +21,12 @@ class Guard:
     def __init__(self, handlers: Handlers) -> None:
         self.handlers = handlers
 
-    async def gossiped(self, peer: PeerId, data: bytes) -> bool:
-        """False: not to be passed on."""
+    async def gossiped(self, peer: PeerId, data: bytes) -> frozenset[PeerId] | None:
         try:
-            await self.handlers.gossiped(peer, data)
+            return await self.handlers.gossiped(peer, data)
         except Exception as error:
             _report("gossip", peer, error)
-            return False
-        return True
+            return None
 
     async def beaconed(self, peer: PeerId, data: bytes) -> None:
         try:

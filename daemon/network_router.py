@@ -2,7 +2,8 @@
 
 - The message id is SHA-256 of the data, also in the cache from which IWANT is answered (libp2p's uses another id there,
   so that every IHAVE would fetch what is known).
-- What this peer publishes itself goes to all connected members at once, not only to its part of the mesh.
+- What this peer publishes itself goes to all connected members at once, not only to its part of the mesh; another's
+  is passed on to those alone who do not hear its author themselves.
 - Too fast a sender is read more slowly; nothing of it is dropped before its own queue is full.
 """
 
@@ -103,13 +104,18 @@ class Router(GossipSub):
         self.scorer: Any = None
 
     async def publish(self, msg_forwarder: ID, pubsub_msg: rpc_pb2.Message) -> None:
-        """Send our own message to every member that wants it, another's to our part of the mesh."""
-        self.mcache.put(pubsub_msg)
-        topic = pubsub_msg.topicIDs[0]
+        """Send our own message to every member that wants it."""
         hub: Any = self.pubsub
-        wanted = hub.peer_topics.get(topic, set()) if msg_forwarder == hub.me else self.mesh.get(topic, set())
-        rpc = rpc_pb2.RPC(publish=[pubsub_msg])
-        for peer_id in wanted - {msg_forwarder}:
+        self._send(pubsub_msg, hub.peer_topics.get(pubsub_msg.topicIDs[0], set()))
+
+    def pass_on(self, message: rpc_pb2.Message, have_it: set[ID]) -> None:
+        """Send another's message to our part of the mesh, those apart who have it or get it otherwise."""
+        self._send(message, self.mesh.get(message.topicIDs[0], set()) - have_it)
+
+    def _send(self, message: rpc_pb2.Message, peers: set[ID]) -> None:
+        self.mcache.put(message)
+        rpc = rpc_pb2.RPC(publish=[message])
+        for peer_id in peers:
             self.send_rpc(peer_id, rpc)
 
     def send_rpc(self, peer_id: ID, rpc: rpc_pb2.RPC, priority: bool = False) -> None:

@@ -18,8 +18,9 @@ from libp2p.io.exceptions import ConnectionClosedError
 _READ_BYTES = 64 * 1024
 STRANGER_BYTES = 256 * 1024
 """All that someone unknown may send: a handshake, one stream and one JoinRequest take some 2 KiB."""
-HELD_BYTES = 32 * 1024 * 1024
-"""Bytes that wait unread on all streams of one connection. Yamux announces windows but does not enforce them."""
+HELD_BYTES = 16 * 1024 * 1024
+"""Bytes that wait unread on all streams of one connection: 64 full windows, and a busy peer has some 20 streams. Yamux
+announces windows but does not enforce them."""
 
 
 class Pipe(ReadWriteCloser):

@@ -56,8 +56,10 @@ class Handlers(Protocol):
     peer on that stream.
     """
 
-    async def gossiped(self, peer: PeerId, data: bytes) -> None:
-        """`data` came by gossip from the member `peer`, which need not be its author. At most 256 KiB, once each."""
+    async def gossiped(self, peer: PeerId, data: bytes) -> frozenset[PeerId] | None:
+        """`data` came by gossip from the member `peer`, which need not be its author. At most 256 KiB, once each.
+
+        The members that get it otherwise: it is passed on to the rest. None: to nobody."""
 
     async def beaconed(self, peer: PeerId, data: bytes) -> None:
         """`data` came on the beacon stream of the member `peer`."""

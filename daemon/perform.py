@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 
 import structlog
 import trio
@@ -20,6 +22,7 @@ from clockmesh.daemon.home import Home
 from clockmesh.daemon.hostlink import HostLink
 from clockmesh.daemon.replicate import plan_blobs
 from clockmesh.daemon.reporting import report_of
+from clockmesh.daemon.reserve import Reserve
 from clockmesh.daemon.vault import Sealed, Vault
 from clockmesh.protocol.codec import decode_result, encode_result
 from clockmesh.protocol.errors import RemoteError
@@ -62,7 +65,7 @@ class Performer:
 
     def __init__(self, home: Home, me: PeerId, machine: Machine, blobs: BlobStore, fetcher: Fetcher,
                  take: Callable[[Input], None], sources: Callable[[BlobHash], Iterable[PeerId]],
-                 now: Callable[[], float], faults: Faults, vault: Vault) -> None:
+                 reserve: Reserve, now: Callable[[], float], faults: Faults, vault: Vault) -> None:
         """`take` feeds the loop. `sources` names the peers that may have a blob, the likeliest first."""
         self._home = home
         self._me = me
@@ -71,6 +74,7 @@ class Performer:
         self._fetcher = fetcher
         self._take = take
         self._sources = sources
+        self._reserve = reserve
         self._now = now
         self._faults = faults
         self._vault = vault
@@ -138,6 +142,10 @@ class Performer:
                 given = await self._vault.given(plan, await self._named(plan), lambda: self._passed(ref))
             except (_Hopeless, Sealed) as error:
                 self._end(ref, Result(Conclusion.FAILURE, error=str(error)))
+                return
+            except OSError as error:  # another peer may have the room that this one has not
+                log.warning("attempt_dropped", run=ref.run.hex(), job=ref.key, attempt=ref.attempt, error=str(error))
+                self._end(ref, None)
                 return
             deadline = self._machine.deadline(ref, self._now())
             if deadline is not None and deadline > self._now():
@@ -226,14 +234,25 @@ class Performer:
         """The result with its log, and a resolved workflow, kept as blobs."""
         path = job_dir(self._home.path, report.ref) / "log"
         if path.exists():
-            blob = await trio.to_thread.run_sync(self._blobs.put_file, path)
-            result = replace(result, log=blob, log_size=self._blobs.path(blob).stat().st_size)
+            result = await self._with_log(result, path)
         if result.resolved is not None and report.workflow:
-            await trio.to_thread.run_sync(self._blobs.put_file, self._home.path / report.workflow)
+            await self._kept(partial(self._blobs.put_file, self._home.path / report.workflow))
         if (size := len(encode_result(result))) > _MAX_RESULT:
             error = f"the result is too large to be shared: {size} bytes"
             return replace(result, conclusion=Conclusion.FAILURE, outputs=(), error=error, resolved=None)
         return result
+
+    async def _with_log(self, result: Result, path: Path) -> Result:
+        try:
+            blob = await self._kept(partial(self._blobs.adopt, path))
+        except OSError as error:  # how the job ended weighs more than what it said
+            log.warning("report_cut", part="log", folder=path.parent.name, error=str(error))
+            return result
+        return replace(result, log=blob, log_size=self._blobs.path(blob).stat().st_size)
+
+    async def _kept(self, put: Callable[[], BlobHash]) -> BlobHash:
+        """A result's content is promised already: on a full disk it draws on the reserve."""
+        return await trio.to_thread.run_sync(self._reserve.within, put)
 
     def _end(self, ref: AttemptRef, result: Result | None, report: Report = NO_REPORT) -> None:
         if attempt := self._attempts.pop(ref, None):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
+import structlog
 import trio
 
 from clockmesh.daemon.blobs import BlobStore
 from clockmesh.daemon.fetch import Fetcher, nearest
+from clockmesh.daemon.reserve import Reserve
 from clockmesh.protocol.events import ResultProposed, RunSubmitted
 from clockmesh.protocol.ids import BlobHash, PeerId
 from clockmesh.protocol.limits import MAX_BLOBS_ASKED
@@ -26,6 +29,10 @@ _NEEDED_COMPANY = 0.02
 """The same for what jobs need to run: without it a run ends with the peer that brought it."""
 _PAUSES = (1.0, 5.0, 30.0, 120.0)
 """Seconds before each further try: its author may be offline."""
+_ROOM_SECONDS = 1.0
+"""Between two looks whether a full disk has room again."""
+
+log = structlog.get_logger()
 
 
 class _Due:
@@ -52,11 +59,13 @@ class _Due:
 class Keeper:
     """Fetches what this peer is to keep."""
 
-    def __init__(self, me: PeerId, members: Callable[[], Iterable[PeerId]], blobs: BlobStore, fetcher: Fetcher) -> None:
+    def __init__(self, me: PeerId, members: Callable[[], Iterable[PeerId]], blobs: BlobStore, fetcher: Fetcher,
+                 reserve: Reserve) -> None:
         self._me = me
         self._members = members
         self._blobs = blobs
         self._fetcher = fetcher
+        self._reserve = reserve
         self._needed = _Due(_NEEDED_COMPANY)
         self._logs = _Due(_COMPANY)
 
@@ -76,7 +85,10 @@ class Keeper:
 
     async def _keep_fetching(self, due: _Due, nursery: trio.Nursery) -> None:
         while True:
-            for blob, author in await self._fetch(await due.take()):
+            taken = await due.take()
+            while self._reserve.low:  # noqa: ASYNC110  copies can wait for room; a disk tells nobody when it has some
+                await trio.sleep(_ROOM_SECONDS)
+            for blob, author in await self._fetch(taken):
                 nursery.start_soon(self._retry, blob, author)
 
     async def _fetch(self, due: dict[BlobHash, PeerId]) -> list[tuple[BlobHash, PeerId]]:
@@ -86,7 +98,8 @@ class Keeper:
             of_author.setdefault(author, []).append(blob)
         for author, blobs in of_author.items():
             for start in range(0, len(blobs), MAX_BLOBS_ASKED):
-                await self._fetcher.fetch_together(blobs[start : start + MAX_BLOBS_ASKED], author)
+                with _noted_when_full(author):
+                    await self._fetcher.fetch_together(blobs[start : start + MAX_BLOBS_ASKED], author)
         return [(blob, author) for blob, author in due.items() if not self._blobs.has(blob)]
 
     async def _retry(self, blob: BlobHash, author: PeerId) -> None:
@@ -98,7 +111,18 @@ class Keeper:
     async def _try(self, blob: BlobHash, author: PeerId) -> bool:
         keepers = nearest(blob, self._members(), COPIES)
         peers = [peer for peer in (author, *keepers) if peer != self._me]
-        return self._blobs.has(blob) or (await self._fetcher.fetch(blob, peers)).got
+        with _noted_when_full(author):
+            return self._blobs.has(blob) or (await self._fetcher.fetch(blob, peers)).got
+        return False
+
+
+@contextmanager
+def _noted_when_full(author: PeerId) -> Iterator[None]:
+    """A disk that cannot take a copy (it filled up on the way) ends nothing but the copying."""
+    try:
+        yield
+    except OSError as error:
+        log.warning("blob_missed", peer=author.hex(), error=str(error))
 
 
 def named_blobs(node: Node) -> Iterator[tuple[BlobHash, bool]]:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 import posixpath
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from zoneinfo import available_timezones
 
 import structlog
 import trio
 
+from clockmesh.coordinator import schedule_health
 from clockmesh.coordinator.calendar import next_due
-from clockmesh.coordinator.inputs import Change, ScheduleChangeWanted, ScheduleWanted, TriggerWanted
+from clockmesh.coordinator.inputs import Change, RescueWanted, ScheduleChangeWanted, ScheduleWanted, TriggerWanted
 from clockmesh.daemon import submitting
 from clockmesh.daemon.cronlines import zone
 from clockmesh.daemon.errors import NotFound, UsageError
 from clockmesh.daemon.member import Member
 from clockmesh.daemon.submitting import NONCE_BYTES, Order
 from clockmesh.protocol.blobs import manifest_of
-from clockmesh.protocol.ids import RunId, ScheduleId
+from clockmesh.protocol.ids import PeerId, RunId, ScheduleId
 from clockmesh.protocol.limits import MAX_CRON_LINES, MAX_JITTER_S, MAX_NAME
 from clockmesh.protocol.schedules import CatchUp, CronLine, Overlap
 from clockmesh.protocol.wire import clean_line
@@ -53,7 +56,7 @@ async def add(member: Member, wanted: ScheduleOrder) -> ScheduleId:
     await member.request(lambda token: ScheduleWanted(
         token, nonce, name, lines, plan, member.loop.wall_ms(), order.guard, order.priority, wanted.catch_up,
         wanted.overlap, wanted.jitter_s))
-    schedule = next(known.schedule for known in member.machine.state.schedules.values() if known.told.nonce == nonce)
+    schedule = _by_nonce(member, nonce)
     log.info("schedule_added", schedule=schedule.hex(), name=name, lines=[line.cron for line in lines])
     return schedule
 
@@ -76,15 +79,22 @@ def _lines(member: Member, order: Order) -> tuple[CronLine, ...]:
     if len(told) > MAX_CRON_LINES:
         raise _refuse(order, f"`on.schedule` has {len(told)} entries, above {MAX_CRON_LINES}; make it two workflows")
     lines = tuple(CronLine(schedule.cron, schedule.timezone) for schedule in told)
-    for line in lines:
+    for line, schedule in zip(lines, told, strict=True):
         if zone(line.timezone) is None:
-            raise _refuse(order, f"there is no timezone `{quoted(line.timezone)}`; names are such as `Europe/Berlin`")
+            raise WorkflowError(order.path, schedule.line, schedule.column,
+                                f"there is no timezone `{quoted(line.timezone)}`{_near(line.timezone)}")
         if next_due(member.machine.calendar, (line,), member.loop.wall_ms()) is None:
-            raise _refuse(order, f"the cron line `{quoted(line.cron)}` names a day that no calendar has; correct it")
+            raise WorkflowError(order.path, schedule.line, schedule.column,
+                                f"the cron line `{quoted(line.cron)}` names a day that no calendar has; correct it")
     if order.remote is not None:  # each tick plans anew; what is wrong today is said today
         make_plan(workflow, path=order.path, workflow_blob=manifest_of(order.workflow).blob, source=order.remote,
                   inputs=order.inputs, force=order.force, event=_EVENT)
     return lines
+
+
+def _near(timezone: str) -> str:
+    close = get_close_matches(timezone, available_timezones(), 1)
+    return f"; did you mean `{close[0]}`?" if close else "; names are such as `Europe/Berlin`"
 
 
 def _refuse(order: Order, message: str) -> WorkflowError:
@@ -95,6 +105,28 @@ async def change(member: Member, schedule: ScheduleId, what: Change) -> None:
     """See `Service.change_schedule`."""
     await member.request(lambda token: ScheduleChangeWanted(token, schedule, what, member.loop.wall_ms()))
     log.info("schedule_changed", schedule=schedule.hex(), change=what.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Rescue:
+    schedule: ScheduleId
+    """The new one."""
+    may_be_running: tuple[PeerId, ...]
+    """Who may go on with ticks of the old one, until it hears that it was removed."""
+
+
+async def rescue(member: Member, schedule: ScheduleId, abandon: bool, now: float) -> Rescue:
+    """See `Service.rescue_schedule`; `now` is the machine's."""
+    nonce, away = os.urandom(NONCE_BYTES), schedule_health.away(member.machine, now)
+    await member.request(lambda token: RescueWanted(token, schedule, nonce, member.loop.wall_ms(), abandon))
+    new = _by_nonce(member, nonce)
+    log.warning("schedule_rescued", schedule=new.hex(), instead_of=schedule.hex(),
+                abandoned=", ".join(map(member.machine.name_of, away)))
+    return Rescue(new, away)
+
+
+def _by_nonce(member: Member, nonce: bytes) -> ScheduleId:
+    return next(known.schedule for known in member.machine.state.schedules.values() if known.told.nonce == nonce)
 
 
 async def trigger(member: Member, schedule: ScheduleId) -> RunId:

@@ -25,7 +25,8 @@ from clockmesh.daemon.home import Home
 from clockmesh.daemon.logs import LogLine
 from clockmesh.daemon.member import Member, Timing
 from clockmesh.daemon.network import Network
-from clockmesh.daemon.scheduling import ScheduleOrder
+from clockmesh.daemon.reserve import Reserve
+from clockmesh.daemon.scheduling import Rescue, ScheduleOrder
 from clockmesh.daemon.setup import Setup, prepare
 from clockmesh.daemon.store import META_PROBE
 from clockmesh.daemon.submitting import Rerun
@@ -76,7 +77,8 @@ class PeerStatus:
 
 
 class Service:
-    """One peer. Make it with the home's lock held; `run` it; ask it."""
+    """One peer. Make it with the home's lock held; `run` it; ask it. What takes on new work raises DiskLow while the
+    home's disk is low."""
 
     def __init__(self, home: Home, *, listen: Listen | None = None, timing: Timing | None = None,
                  host_unit: bool = False, faults: Faults | None = None) -> None:
@@ -158,10 +160,16 @@ class Service:
         ]
         return sorted(rows, key=lambda row: (row.name, row.peer))
 
+    @property
+    def reserve(self) -> Reserve:
+        """How much room the home's disk has."""
+        return self._setup.reserve
+
     async def init(self, name: str | None = None, slots: int | None = None) -> MeshId:
         """Found a mesh. Conflict when this peer belongs to one; UsageError for a bad name or number."""
         async with self._joining:
             self._refuse_second_mesh()
+            self.reserve.refuse_when_low()
             mesh = await founding.found(self._setup, self._describe(name, slots))
             await self._enter(mesh)
             return mesh
@@ -172,6 +180,7 @@ class Service:
         Unreachable when none of its addresses answers."""
         async with self._joining:
             self._refuse_second_mesh()
+            self.reserve.refuse_when_low()
             invitation = Invitation.from_line(line)
             mesh = await join.join(self._setup, self._network, invitation, self._describe(name, slots))
             await self._enter(mesh)
@@ -180,7 +189,8 @@ class Service:
     async def invite(self, ttl_s: float) -> str:
         """One line that admits one peer within `ttl_s` seconds; durable before it returns. NoMesh; UsageError for a
         time that is not between a second and 30 days."""
-        return await self._in_mesh().invitations.make(ttl_s, tuple(self._network.addresses))
+        with self.reserve.new_work():
+            return await self._in_mesh().invitations.make(ttl_s, tuple(self._network.addresses))
 
     async def probe(self) -> None:
         """Return when a write to the store has come through: what `alive` means for this peer."""
@@ -191,26 +201,29 @@ class Service:
 
     async def submit(self, workflow: bytes, path: str, *, inputs: Mapping[str, str] | None = None,
                      priority: float = 5.0, guard: Guard | None = None, force: bool = False,
-                     snapshot: Snapshot | None = None, remote: Remote | None = None) -> RunId:
+                     snapshot: Snapshot | None = None, remote: Remote | None = None,
+                     name: str | None = None) -> RunId:
         """Take on a run; durable before it returns. With `remote`, `workflow` is ignored and `path` lies in that
-        repository.
+        repository. `name`: what to call it, by default its workflow's name.
 
         NoMesh; WorkflowError (file:line:column) and RunnerError for a workflow or inputs that cannot run; NeedsSnapshot
         when it checks out its own repository and comes without; NotFound when the snapshot's blob is not here (put it
         first); the coordinator's Refused."""
-        order = submitting.Order(workflow, path, dict(inputs or {}), priority, guard, force, snapshot, remote)
-        return await submitting.submit(self._in_mesh(), order)
+        order = submitting.Order(workflow, path, dict(inputs or {}), priority, guard, force, snapshot, remote,
+                                 name=name)
+        with self.reserve.new_work():
+            return await submitting.submit(self._in_mesh(), order)
 
     async def cancel(self, run: RunId) -> None:
         """Ask that `run` end; durable before it returns. NoMesh; the coordinator's NotFound, and Conflict when it has
         ended."""
         await self._in_mesh().cancel(run)
 
-    async def rerun(self, run: RunId, *, abandon: bool = False) -> Rerun:
-        """Take on the plan of `run` as a new run, with today's members as its electorate; durable before it returns.
-        NoMesh; the coordinator's NotFound, and Conflict when it has not ended, unless it is to be abandoned: then its
-        end is asked for too."""
-        return await submitting.rerun(self._in_mesh(), run, abandon)
+    async def rerun(self, run: RunId, *, abandon: bool = False, guard: Guard | None = None) -> Rerun:
+        """Take on the plan of `run` as a new run, with today's members as its electorate, and under another guard where
+        one is given; durable before it returns. NoMesh; the coordinator's NotFound, and Conflict when it has not ended,
+        unless it is to be abandoned: then its end is asked for too."""
+        return await submitting.rerun(self._in_mesh(), run, abandon, guard)
 
     async def settled(self, run: RunId) -> None:
         """Return when what was decided here of `run` before the call is durable; show nothing of it earlier."""
@@ -239,20 +252,31 @@ class Service:
     async def add_schedule(self, wanted: ScheduleOrder) -> ScheduleId:
         """Make a run of a workflow at each time of its `on.schedule`; durable before it returns. As `submit`, and
         WorkflowError for a workflow that is never due; the coordinator's Conflict for a name that is taken."""
-        return await scheduling.add(self._in_mesh(), wanted)
+        with self.reserve.new_work():
+            return await scheduling.add(self._in_mesh(), wanted)
 
     async def change_schedule(self, schedule: ScheduleId, what: Change) -> None:
         """Pause, resume or remove it. NoMesh; the coordinator's NotFound."""
         await scheduling.change(self._in_mesh(), schedule, what)
 
+    async def rescue_schedule(self, schedule: ScheduleId, *, abandon: bool) -> Rescue:
+        """Begin it anew with an electorate of the living. NoMesh; the coordinator's NotFound, and Conflict where it
+        needs no rescue or nobody said to `abandon` those who are away."""
+        return await scheduling.rescue(self._in_mesh(), schedule, abandon, self.now())
+
     async def trigger_schedule(self, schedule: ScheduleId) -> RunId:
         """A run of it now, beside its ticks. NoMesh; the coordinator's NotFound."""
-        return await scheduling.trigger(self._in_mesh(), schedule)
+        with self.reserve.new_work():
+            return await scheduling.trigger(self._in_mesh(), schedule)
 
     def schedules(self) -> list[ScheduleView]:
         """By name. NoMesh."""
         member = self._in_mesh()
-        return schedule_views(member.machine, member.loop.wall_ms())
+        return schedule_views(member.machine, member.loop.wall_ms(), self.now())
+
+    def schedule_time(self) -> int:
+        """What the clock shows that schedules go by, in ms since 1970. NoMesh."""
+        return self._in_mesh().loop.wall_ms()
 
     def find_schedule(self, text: str) -> ScheduleId:
         """The schedule of this name, or whose id begins so. NoMesh; NotFound; UsageError for several."""
@@ -285,7 +309,14 @@ class Service:
 
     async def put_blob(self, chunks: AsyncIterator[bytes], limit: int | None = None) -> BlobHash:
         """Keep content, of any sizes of pieces. TooLarge above `limit` (default limits.MAX_BLOB_BYTES) bytes."""
-        return await self.blobs.put_stream(chunks, limit)
+        with self.reserve.new_work():
+            return await self.blobs.put_stream(self._while_room(chunks), limit)
+
+    async def _while_room(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Content must not fill the disk up to the reserve."""
+        async for chunk in chunks:
+            self.reserve.refuse_when_low()
+            yield chunk
 
     async def read_log(self, run: RunId, key: JobKey | None = None, *,
                        follow: bool = False) -> AsyncGenerator[LogLine, None]:

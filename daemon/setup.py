@@ -13,6 +13,7 @@ from clockmesh.daemon.errors import ConfigurationError
 from clockmesh.daemon.home import Home
 from clockmesh.daemon.identity import load_or_create
 from clockmesh.daemon.network_address import free_port
+from clockmesh.daemon.reserve import Reserve
 from clockmesh.daemon.store import META_LISTEN, META_RETIRED, Store
 from clockmesh.protocol.events import Description
 from clockmesh.protocol.keys import SigningKey
@@ -33,6 +34,7 @@ class Setup:
     """The port chosen."""
     store: Store
     blobs: BlobStore
+    reserve: Reserve
 
     def describe(self, name: str | None, slots: int | None, addresses: tuple[str, ...],
                  known: Description | None = None) -> Description:
@@ -56,10 +58,11 @@ def prepare(home: Home, listen: Listen | None = None) -> Setup:
     config = read_config(home.config)
     key = load_or_create(home.identity)
     blobs = BlobStore(home.blobs)
-    store = Store.open(home.store, key.peer)
+    reserve = Reserve(home.reserve, config.reserve)
+    store = Store.open(home.store, key.peer, reserve)
     if reason := store.get(META_RETIRED):
         raise ConfigurationError(reason.decode())
-    return Setup(home, key, config, _settle_listen(store, listen or config.listen), store, blobs)
+    return Setup(home, key, config, _settle_listen(store, listen or config.listen), store, blobs, reserve)
 
 
 def _settle_listen(store: Store, wanted: Listen | None) -> Listen:

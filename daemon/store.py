@@ -7,13 +7,18 @@ The store belongs to one identity and at most one mesh, and says so when it is a
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from clockmesh.daemon.errors import ConfigurationError, StoreError
+from clockmesh.daemon.reserve import Reserve
 from clockmesh.protocol.ids import MeshId, PeerId, peer_text
 from clockmesh.protocol.node import Node
 
+_T = TypeVar("_T")
 _SCHEMA = 1
 _APPLICATION = 0x636C6D68
 """`clmh`: tells our files from other SQLite files."""
@@ -39,23 +44,31 @@ class Store:
     """Open with `Store.open`. `commit` may run in a worker thread, one call at a time; everything else belongs to the
     thread that opened the store."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, reserve: Reserve | None = None) -> None:
         self._connection = connection
         self._path = path
+        self._reserve = reserve
         self._meta = dict(connection.execute("SELECT key, value FROM meta"))
 
     @classmethod
-    def open(cls, path: Path, identity: PeerId) -> Store:
-        """The store in `path`, made if there is none. ConfigurationError if it is damaged, newer, or another peer's."""
+    def open(cls, path: Path, identity: PeerId, reserve: Reserve | None = None) -> Store:
+        """The store in `path`, made if there is none; on a full disk it draws on `reserve`. ConfigurationError if it is
+        damaged, newer, or another peer's; StoreError if there is no room for it."""
         try:
-            connection = _connect(path)
-            _prepare(connection, path)
-            store = cls(connection, path)
+            store = _with_room(reserve, partial(cls._open, path, reserve))
         except sqlite3.Error as error:
+            if _is_full(error):
+                raise _no_room(path) from error
             raise ConfigurationError(f"the store {path} cannot be used ({error}); if its disk is sound, move the home "
                                      "away and join again as a new peer") from error
         store._bind(identity)
         return store
+
+    @classmethod
+    def _open(cls, path: Path, reserve: Reserve | None) -> Store:
+        connection = _connect(path)
+        _prepare(connection, path)
+        return cls(connection, path, reserve)
 
     def _bind(self, identity: PeerId) -> None:
         owner = self._meta.get(META_IDENTITY)
@@ -90,19 +103,17 @@ class Store:
                                      "home away and join again as a new peer") from error
 
     def commit(self, nodes: Sequence[Node], meta: Mapping[str, bytes | None]) -> None:
-        """Make all of it durable, or nothing. None deletes a fact; a node that is stored already is left alone.
+        """Make all of it durable, or nothing. None deletes a fact; a node that is stored already is left alone. On a
+        full disk it draws on the reserve.
 
         StoreError when it cannot be: the caller must not act on any of it."""
         if META_MESH in meta and self.mesh not in (None, meta[META_MESH]):
             raise StoreError(f"the store {self._path} belongs to another mesh")
         try:
-            with self._connection:
-                self._connection.execute("BEGIN IMMEDIATE")
-                self._connection.executemany("INSERT OR IGNORE INTO node (hash, data) VALUES (?, ?)",
-                                             [(node.hash, node.data) for node in nodes])
-                for key, value in meta.items():
-                    self._write_fact(key, value)
+            _with_room(self._reserve, partial(self._write, nodes, meta))
         except sqlite3.Error as error:
+            if _is_full(error):
+                raise _no_room(self._path) from error
             raise StoreError(f"cannot write the store {self._path}: {error}") from error
         for key, value in meta.items():
             if value is None:
@@ -110,12 +121,54 @@ class Store:
             else:
                 self._meta[key] = value
 
+    def _write(self, nodes: Sequence[Node], meta: Mapping[str, bytes | None]) -> None:
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany("INSERT OR IGNORE INTO node (hash, data) VALUES (?, ?)",
+                                         [(node.hash, node.data) for node in nodes])
+            for key, value in meta.items():
+                self._write_fact(key, value)
+
     def _write_fact(self, key: str, value: bytes | None) -> None:
         if value is None:
             self._connection.execute("DELETE FROM meta WHERE key = ?", (key,))
         else:
             self._connection.execute("INSERT INTO meta (key, value) VALUES (?, ?) "
                                      "ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value))
+
+    # ---- a file that several processes write, one at a time (the embedded coordinator's) ----
+
+    def version(self) -> int:
+        """Another number than before once another connection has committed to this file."""
+        number = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        assert isinstance(number, int)
+        return number
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """All that is read within is of one moment."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.execute("COMMIT")
+
+    def nodes_after(self, count: int) -> list[bytes]:
+        """The nodes beyond the first `count`: what others wrote since there were so many."""
+        rows = self._connection.execute("SELECT data FROM node WHERE id > ? ORDER BY id", (count,))
+        return [data for (data,) in rows]
+
+    def reread(self, keys: Iterable[str] | None = None) -> None:
+        """Take these facts (None: all) from the file as others left them."""
+        if keys is None:
+            self._meta = dict(self._connection.execute("SELECT key, value FROM meta"))
+            return
+        for key in keys:
+            row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+            if row is None:
+                self._meta.pop(key, None)
+            else:
+                self._meta[key] = row[0]
 
     def next_incarnation(self) -> int:
         """Count this start of the daemon, durably; from 1."""
@@ -146,3 +199,24 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
                                  "clockmesh that wrote it")
     connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA application_id = {_APPLICATION}; "
                              f"PRAGMA user_version = {_SCHEMA}; COMMIT;")
+
+
+def _with_room(reserve: Reserve | None, work: Callable[[], _T]) -> _T:
+    """What `work` gives; while the disk is full for it, with a piece of the reserve more each time."""
+    while True:
+        try:
+            return work()
+        except sqlite3.Error as error:
+            if reserve is None or not _is_full(error) or not reserve.give():
+                raise
+
+
+def _is_full(error: sqlite3.Error) -> bool:
+    """A full disk has two faces: SQLite says so where it writes a file, and calls it an I/O error where it makes room
+    for the memory that it shares."""
+    return getattr(error, "sqlite_errorcode", 0) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
+
+
+def _no_room(path: Path) -> StoreError:
+    return StoreError(f"the disk of {path.parent} is full and the reserve is used up: make room there, then start the "
+                      "daemon again; nothing that was accepted is lost")

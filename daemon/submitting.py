@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 import trio
@@ -46,6 +46,8 @@ class Order:
     remote: Remote | None
     event: str | None = None
     """What triggers it; None: the first of what the workflow is triggered by, see `make_plan`."""
+    name: str | None = None
+    """What to call the run; None: by its workflow's name."""
 
 
 async def submit(member: Member, order: Order) -> RunId:
@@ -67,11 +69,11 @@ class Rerun:
     """Who may go on with a job of the old one, until it hears that its end was asked for."""
 
 
-async def rerun(member: Member, run: RunId, abandon: bool) -> Rerun:
+async def rerun(member: Member, run: RunId, abandon: bool, guard: Guard | None) -> Rerun:
     """Durable when it returns. Errors: see `Service.rerun`."""
     holding = tuple(may_be_running(member.machine, run)) if run in member.machine.runs else ()
     again = await member.request(lambda token: RerunWanted(token, run, os.urandom(NONCE_BYTES),
-                                                           member.clock.combined_head(), abandon))
+                                                           member.clock.combined_head(), abandon, guard))
     if again is None:
         raise UsageError("the submission was answered without a run")
     log.info("run_submitted", run=again.hex(), workflow=member.machine.runs[again].plan.name, again=run.hex())
@@ -85,6 +87,8 @@ async def prepare(member: Member, order: Order) -> Plan:
     for url in [order.remote.url] if order.remote else [order.snapshot.origin] if order.snapshot else []:
         refuse_credentials(url)
     plan = await _plan(member, order)
+    if order.name:
+        plan = replace(plan, name=order.name)
     _check_size(order, plan)
     if plan.workflow is not None and not member.blobs.keeps(plan.workflow):
         await trio.to_thread.run_sync(member.blobs.put, order.workflow)

@@ -128,9 +128,9 @@ def _head(view: RunView, name: Name) -> Json:
     }
 
 
-def schedules_json(views: Iterable[ScheduleView], machine: Machine) -> Json:
-    """`schedule list`, in the order given."""
-    return {"v": VERSION, "schedules": [schedule_json(view, machine) for view in views]}
+def schedules_json(views: Iterable[ScheduleView], machine: Machine, wall_ms: int) -> Json:
+    """`schedule list`, in the order given; `wall_ms` is the time by the clock that schedules go by."""
+    return {"v": VERSION, "now_at": iso(wall_ms), "schedules": [schedule_json(view, machine) for view in views]}
 
 
 def schedule_json(view: ScheduleView, machine: Machine) -> Json:
@@ -151,6 +151,7 @@ def schedule_json(view: ScheduleView, machine: Machine) -> Json:
         "paused": view.paused,
         "next_at": None if view.next_ms is None else iso(view.next_ms),
         "last": _last_tick(view, machine),
+        "warning": view.warning,
     }
 
 

@@ -47,19 +47,19 @@ class Intake:
 
     # ---- nodes ----
 
-    def receive(self, data: bytes, sender: PeerId) -> None:
-        """A node's bytes came from `sender`. Bad ones are logged and dropped."""
+    def receive(self, data: bytes, sender: PeerId) -> PeerId | None:
+        """A node's bytes came from `sender`; its author. Bad ones are logged and dropped, and have none."""
         try:
             node = decode_node(self._mesh, data)
         except RemoteError as error:
             log.warning("node_refused", peer=self._name(sender), error=str(error))
-            return
-        self._enter(node, sender)
+            return None
+        return node.author if self._enter(node, sender) else None
 
-    def _enter(self, node: Node, sender: PeerId) -> None:
+    def _enter(self, node: Node, sender: PeerId) -> bool:
         if node.author == self._me and node.hash not in self._loop.clock:
             self._meet_self(node)
-            return
+            return True
         taken = take_in(self._loop.clock, self._orphans, node)
         for added in taken.added:
             self._loop.entered(added)
@@ -70,6 +70,7 @@ class Intake:
                       known=fork.known.hash.hex(), other=fork.other.hash.hex())
         for refused, error in taken.refused:
             log.warning("node_refused", peer=self._name(sender), author=self._name(refused.author), error=str(error))
+        return all(refused is not node for refused, _ in taken.refused)
 
     def _meet_self(self, node: Node) -> None:
         """A node that we signed and do not have: this home is an old copy (DESIGN 5.13). It must never append again."""

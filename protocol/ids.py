@@ -35,6 +35,10 @@ JobKey = NewType("JobKey", str)
 RESOLVE = JobKey("(resolve)")
 """The step that turns a remote source into a commit and a plan. No workflow can name a job so."""
 
+EXPAND = "(expand) "
+"""Beginning of the key of a job that stands for others, which depend on results of jobs before them: a matrix made of
+outputs, a workflow called with them. Its result brings the jobs that take its place. No workflow can use it."""
+
 
 class JobRef(NamedTuple):
     """One job of one run."""

@@ -6,8 +6,10 @@ peer that executes a job reads the workflow's own bytes (the blob `workflow`) ag
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
 from clockmesh.protocol.ids import BlobHash, JobKey
 
@@ -25,9 +27,10 @@ class PlannedJob:
 
     key: JobKey
     job_id: str
-    """The job's name in the workflow and in other jobs' `needs`; all legs of a matrix share it."""
+    """The job's name in the workflow and in other jobs' `needs`; all legs of a matrix share it. In a workflow that the
+    job `call` calls it is `call/name`, and `call[2]/name` where the third leg of that calls it."""
     needs: tuple[str, ...] = ()
-    """Job ids."""
+    """Job ids; that of a job that calls a workflow stands for all jobs in it."""
     labels: tuple[str, ...] = ()
     """What a peer must offer, lower case; `ubuntu-latest` is already ('linux', 'x64'), `self-hosted` is ()."""
     matrix: str = ""
@@ -84,3 +87,21 @@ class Plan:
     """Dispatch inputs as text, sorted by name; with defaults filled in once the workflow has been read."""
     force: bool = False
     """Run it although it carries no tag."""
+
+
+def enclosing(job_id: str) -> Iterator[str]:
+    """A job id and those of the jobs that call the workflow it is in: `a[1]/b` is in the leg `a[1]` of `a`."""
+    yield job_id
+    while (cut := max(job_id.rfind("/"), job_id.rfind("["))) > 0:
+        job_id = job_id[:cut]
+        yield job_id
+
+
+def dependencies(jobs: Iterable[PlannedJob]) -> dict[str, set[str]]:
+    """By job id what must have ended before: all that it needs; of a job that calls a workflow, the jobs in it."""
+    found: dict[str, set[str]] = {}
+    for job in jobs:
+        found.setdefault(job.job_id, set()).update(job.needs)
+        for inner, outer in pairwise(enclosing(job.job_id)):
+            found.setdefault(outer, set()).add(inner)
+    return found

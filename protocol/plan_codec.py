@@ -7,7 +7,7 @@ from collections.abc import Callable
 from clockmesh.protocol import limits
 from clockmesh.protocol.errors import LocalError, RemoteError
 from clockmesh.protocol.ids import BlobHash, JobKey
-from clockmesh.protocol.plan import Plan, PlannedJob, Remote, Snapshot
+from clockmesh.protocol.plan import Plan, PlannedJob, Remote, Snapshot, dependencies
 from clockmesh.protocol.result import Conclusion, Result
 from clockmesh.protocol.wire import (
     array,
@@ -198,15 +198,16 @@ def _check_needs(plan: Plan) -> None:
     for job in plan.jobs:
         if needs.setdefault(job.job_id, job.needs) != job.needs:
             raise RemoteError(f"legs of job {job.job_id!r} have different needs")
-    waiting = {job_id: set(needed) for job_id, needed in needs.items() if needed}
-    if any(not needed <= needs.keys() for needed in waiting.values()):
+    known = dependencies(plan.jobs)
+    waiting = {job_id: needed for job_id, needed in known.items() if needed}
+    if any(not needed <= known.keys() for needed in waiting.values()):
         raise RemoteError("a job needs one that is not in the plan")
     # Kahn's algorithm, driven by reverse edges: linear, and no recursion for a stranger to exhaust.
     needed_by: dict[str, list[str]] = {}
     for job_id, needed in waiting.items():
         for other in needed:
             needed_by.setdefault(other, []).append(job_id)
-    done = [job_id for job_id in needs if job_id not in waiting]
+    done = [job_id for job_id in known if job_id not in waiting]
     while done:
         finished = done.pop()
         for job_id in needed_by.get(finished, ()):

@@ -29,4 +29,5 @@ class Result:
     """Wall time, for information only; 0 when no step ran."""
     finished_ms: int = 0
     resolved: Plan | None = None
-    """Of the job `ids.RESOLVE` alone: the plan found at the remote, its source carrying the commit."""
+    """Of the job `ids.RESOLVE`: the plan found at the remote, its source carrying the commit. Of a job whose key begins
+    with `ids.EXPAND`: a plan whose jobs take its place; they need nothing outside of it."""

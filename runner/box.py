@@ -37,7 +37,7 @@ from clockmesh.runner.sandbox import (
     passwd,
 )
 
-_PATIENCE_S = 10.0
+_PATIENCE_S = 5.0
 """For bubblewrap to make a sandbox, which takes some milliseconds; a dead network folder may hold it up."""
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _KEPT = ("LANG", "LANGUAGE", "TZ", "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE",
@@ -79,6 +79,12 @@ class Box:
         program = shutil.which("bwrap")
         if program is None:
             raise BoxError("bubblewrap is not installed (there is no bwrap)")
+        try:
+            self._start(program)
+        except OSError as error:
+            raise BoxError(f"{error.filename or program}: {error.strerror}") from error
+
+    def _start(self, program: str) -> None:
         self._make_folders()
         self._lifeline, held = socket.socketpair()
         self._errors, errors = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -92,7 +98,8 @@ class Box:
         held.close()
         for handle in (errors, info, users, groups):
             os.close(handle)
-        self._lifeline.send(b".")
+        with suppress(OSError):  # it has ended already, and says why
+            self._lifeline.send(b".")
 
     def adopt(self, entrant: int) -> int:
         """The leader, which the forked child `entrant` is about to make: from now on the caller's child, which must be
@@ -139,10 +146,7 @@ class Box:
         """Be in the sandbox, as its user. Returns in a child of the caller, and never in the caller."""
         try:
             self._carry()
-            process = json.loads(_until(b"}", self._info))["child-pid"]
-            if self._lifeline.recv(1) != b".":  # its program runs, so all is mounted
-                os._exit(1)
-            namespaces.join(process, user=os.getuid() != 0, network=not self._network)
+            namespaces.join(self._wait(), user=os.getuid() != 0, network=not self._network)
             leader = os.fork()
             if leader:
                 os.write(self._said, str(leader).encode())
@@ -152,11 +156,21 @@ class Box:
             self._lifeline.close()
             namespaces.bound(MAX_PROCESSES)
             namespaces.become(self._uid)
-        except (OSError, ValueError) as error:
-            if not isinstance(error, ValueError):  # bubblewrap said nothing, or half of it: it says why elsewhere
-                os.write(self._said, f"the sandbox could not be entered: {error.strerror}".encode())
+        except OSError as error:
+            os.write(self._said, f"the sandbox could not be entered: {error.strerror}".encode())
             os._exit(1)
         _change_environment()
+
+    def _wait(self) -> int:
+        """Until all is mounted, so that the program runs and answers: the process that has the namespaces. The end of
+        this process where bubblewrap fails, which says why elsewhere."""
+        try:
+            process = json.loads(_until(b"}", self._info))["child-pid"]
+            if self._lifeline.recv(1) == b".":
+                return int(process)
+        except (ConnectionError, ValueError):
+            pass
+        os._exit(1)
 
     def carried(self, path: str) -> str:
         """In the sandbox: the path of one of the `files`, or of the folder; '' stays ''."""
@@ -241,10 +255,7 @@ def _spawn(program: str, words: list[str], environment: Mapping[str, str], given
     """A process that has of this one's descriptors those `given`, (here, there), and so leaves no other in the
     sandbox; its pid."""
     moves = [(os.POSIX_SPAWN_DUP2, here, there) for here, there in given]
-    try:
-        return os.posix_spawn(program, words, environment, file_actions=moves, setsigmask=())
-    except OSError as error:
-        raise BoxError(f"{program} could not be started: {error.strerror}") from error
+    return os.posix_spawn(program, words, environment, file_actions=moves, setsigmask=())
 
 
 def _memory_file(data: bytes) -> int:

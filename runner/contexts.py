@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 from clockmesh.protocol.plan import Plan, PlannedJob, Remote
 from clockmesh.runner.errors import RunnerError
 from clockmesh.runner.evaluation import Scope
-from clockmesh.runner.expressions import CaseSensitive, Status, Value
+from clockmesh.runner.expressions import Value
 from clockmesh.runner.inputs import inputs_context
 from clockmesh.runner.matrix import Leg, expand, leg_json
 from clockmesh.runner.model import Job, Workflow
-from clockmesh.runner.spec import NOTHING_GIVEN, Given, JobSpec, NeedResult
+from clockmesh.runner.spec import NOTHING_GIVEN, Given, JobSpec
 
 NO_SERVER = "https://github.com"
 """`github.server_url` where no origin says another: what scripts expect to find there."""
@@ -38,34 +38,6 @@ class Machine:
     temp: str
     tool_cache: str
     event_path: str = ""
-
-
-def job_contexts(workflow: Workflow, spec: JobSpec, machine: Machine) -> dict[str, Value]:
-    """Every context that a step may name; `env` and `steps` are there to be filled."""
-    planned = spec.job
-    job = workflow.job(planned.job_id)
-    contexts = plan_contexts(workflow, spec.plan, spec.given)
-    leg = job_matrix(workflow, job, planned, contexts)
-    github = github_context(workflow, spec.plan, spec.given, spec.schedule) | _attempt_facts(spec, planned, machine)
-    legs = [each.key for each in spec.plan.jobs if each.job_id == planned.job_id]
-    return {
-        **contexts,
-        **leg_contexts(planned, leg, legs.index(planned.key), len(legs)),
-        "github": github,
-        "needs": needs_context(job, spec.needs),
-        "env": CaseSensitive(),
-        "steps": {},
-        "job": {"status": "success"},
-        "runner": {
-            "name": machine.name,
-            "os": "Linux",
-            "arch": machine.arch,
-            "temp": machine.temp,
-            "tool_cache": machine.tool_cache,
-            "environment": "self-hosted",
-            "debug": "1" if spec.given.debug else "",
-        },
-    }
 
 
 def plan_contexts(workflow: Workflow, plan: Plan, given: Given = NOTHING_GIVEN) -> dict[str, Value]:
@@ -138,12 +110,12 @@ def github_context(
     }
 
 
-def _attempt_facts(spec: JobSpec, planned: PlannedJob, machine: Machine) -> dict[str, Value]:
+def attempt_facts(spec: JobSpec, planned: PlannedJob, machine: Machine) -> dict[str, Value]:
     """What running adds to `github`. `run_attempt` counts re-runs by people: an attempt elsewhere keeps it at 1."""
     return {
         "actor": spec.actor,
         "triggering_actor": spec.actor,
-        "job": planned.job_id,
+        "job": planned.job_id.rpartition("/")[2],
         "run_id": run_number_of(spec.run),
         "run_number": str(spec.run_number),
         "workspace": machine.workspace,
@@ -178,28 +150,6 @@ def event_payload(workflow: Workflow, plan: Plan, schedule: str = "") -> dict[st
     elif plan.event == "schedule" and (schedule or workflow.triggers.schedules):
         payload["schedule"] = schedule or workflow.triggers.schedules[0].cron
     return payload
-
-
-def needs_context(job: Job, ended: Mapping[str, NeedResult]) -> dict[str, Value]:
-    """`needs`: the jobs that this one names, with their results and outputs."""
-    return {
-        name: {"result": ended[name].result, "outputs": dict(ended[name].outputs)}
-        for name in job.needs
-        if name in ended
-    }
-
-
-def job_status(workflow: Workflow, job: Job, ended: Mapping[str, NeedResult], *, cancelled: bool) -> Status:
-    """What the status functions of a job's `if` see: success of all it needs, directly or not; failure of any."""
-    ancestors: set[str] = set()
-    waiting = list(job.needs)
-    while waiting:
-        name = waiting.pop()
-        if name not in ancestors:
-            ancestors.add(name)
-            waiting.extend(workflow.job(name).needs)
-    results = {ended[name].result for name in ancestors if name in ended}
-    return Status(success=results <= {"success"} and not cancelled, failure="failure" in results, cancelled=cancelled)
 
 
 def _full_ref(ref: str) -> str:

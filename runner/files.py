@@ -28,6 +28,28 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = T
         raise
 
 
+class RoomForFile:
+    """A file that will be written whole, for which the disk's room is taken in advance: a job that fills the disk can
+    still say how it ended."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        """Takes room for `size` bytes; OSError when there is none."""
+        self._path = path
+        self._beside = path.with_name(f"{path.name}-room")
+        self._handle = os.open(self._beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        os.posix_fallocate(self._handle, 0, size)
+
+    def write(self, data: bytes) -> None:
+        """Once. Durable and atomic; OSError when `data` is larger than the room, and the disk full."""
+        left = memoryview(data)
+        while left:
+            left = left[os.write(self._handle, left) :]
+        os.ftruncate(self._handle, len(data))
+        os.fsync(self._handle)
+        os.close(self._handle)
+        self._beside.rename(self._path)
+
+
 def read_beneath(root: Path, name: str, limit: int) -> bytes:
     """A file below `root`, whose files are a stranger's: never one outside of it, whatever links and pipes there are.
     OSError; EFBIG when it has more than `limit` bytes."""

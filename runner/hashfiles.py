@@ -72,7 +72,8 @@ def _pattern(glob: str) -> re.Pattern[str]:
         elif glob[position] == "?":
             made, position = made + "[^/]", position + 1
         elif glob[position] == "[" and (end := glob.find("]", position + 2)) > 0:
-            inside = glob[position + 1 : end].replace("\\", "\\\\")
+            # `[`, and pairs such as `&&`, are kept for sets of sets in later versions of `re`.
+            inside = re.sub(r"([\\\[&|~]|(?<=-)-)", r"\\\1", glob[position + 1 : end])
             made, position = made + "[" + ("^" + inside[1:] if inside[0] == "!" else inside) + "]", end + 1
         else:
             made, position = made + re.escape(glob[position]), position + 1

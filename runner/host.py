@@ -39,6 +39,7 @@ from clockmesh.runner.host_messages import (
 from clockmesh.runner.host_messages import Jobs as KnownJobs
 from clockmesh.runner.job import lead
 from clockmesh.runner.keeper import run_warden
+from clockmesh.runner.lossy import LossyStream
 from clockmesh.runner.notify import Notifier
 from clockmesh.runner.proctree import become_subreaper
 from clockmesh.runner.sandbox import Sandbox
@@ -165,6 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--home", required=True, type=Path, help="the daemon's home")
     parser.add_argument("--unit", action="store_true", help="a service manager runs it: never end unasked")
     options = parser.parse_args(arguments)
+    sys.stderr = LossyStream(sys.stderr)  # the home's disk may be full
     home = options.home.resolve()
     try:
         faults = Faults.from_environment(os.environ)

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import socket
-import stat
-import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -18,32 +16,24 @@ from pathlib import Path
 
 import msgpack
 
-from clockmesh.protocol.codec import decode_result
-from clockmesh.protocol.errors import ProtocolError
+from clockmesh.protocol.codec import encode_result
 from clockmesh.protocol.ids import AttemptRef
+from clockmesh.protocol.result import Conclusion, Result
 from clockmesh.runner.box import Box, job_user
 from clockmesh.runner.faults import Faults, Point
-from clockmesh.runner.files import read_beneath, remove_tree, write_whole
+from clockmesh.runner.files import remove_tree, write_whole
 from clockmesh.runner.host_messages import Ended, KnownJob, Report, Started
-from clockmesh.runner.keeper import KILL, STOP, run_keeper
-from clockmesh.runner.proctree import (
-    all_processes,
-    boot_id,
-    descendants,
-    end,
-    end_session,
-    end_tree,
-    look_up,
-    marked,
-    set_title,
-)
+from clockmesh.runner.keeper import DEADLINE, KILL, STOP, STUCK, STUCK_S, bounds_of, run_keeper, until
+from clockmesh.runner.leader_files import read_result, read_spec, remove_links, workflow_of
+from clockmesh.runner.leader_record import RECORD, end_recorded, prepare_record, record_leader
+from clockmesh.runner.proctree import all_processes, descendants, end, end_tree, marked, set_title
 from clockmesh.runner.sandbox import NETWORK_OFF, NO_SANDBOX, USERS, Sandbox, described
-from clockmesh.runner.spec import NOTHING_GIVEN, JobSpec, job_dir, spec_from_map, spec_to_map
+from clockmesh.runner.spec import NOTHING_GIVEN, JobSpec, job_dir, spec_to_map
 
-DEADLINE = "deadline"
-"""Why an attempt has no result when its D had passed."""
-_LARGEST_RESULT = 32 * 1024 * 1024
-"""Of a result file; what a frame to the daemon may hold."""
+_STUCK_RESULT = encode_result(Result(
+    Conclusion.FAILURE, error=f"the job was still there {STUCK_S:.0f} s after it was told to end, and was killed"
+))  # fmt: skip
+"""Of a job that a person cancelled, or whose time was over: to run it again would come to the same."""
 
 Lead = Callable[[JobSpec, Path, str], None]
 """Runs the job of a spec in a directory with this mark: in the process it is called in, to the end."""
@@ -133,6 +123,7 @@ class Jobs:
         job = self._running.get(ref)
         if job is not None and not job.killed and deadline > job.deadline > boottime():
             job.deadline = deadline
+            _tell(job, until(deadline))
 
     def stop(self, ref: AttemptRef) -> None:
         """Cancel politely; the job itself keeps the times between the signals."""
@@ -185,10 +176,10 @@ class Jobs:
             kind, _, number = word.partition(" ")
             if kind == "pid":
                 job.leader = int(number)
-                _record(job)
+                record_leader(job.folder, job.leader)
                 self._report(Started(ref, job.leader))
             else:
-                self._end(ref, job, _why(kind, number))
+                self._end(ref, job, _why(kind, number), _STUCK_RESULT if kind == STUCK else None)
                 return
         if not data:
             job.orphaned = True
@@ -210,7 +201,7 @@ class Jobs:
             passed = end(marked(mark))
         for folder in sorted(self._home.glob("jobs/*/*/")):
             if os.listdir(folder) != ["log"]:  # all that is left of most, which are forgotten
-                count += _end_recorded(folder)
+                count += end_recorded(folder)
                 self._take_over_result(folder)
         return count
 
@@ -219,6 +210,7 @@ class Jobs:
         folder.mkdir(parents=True, exist_ok=True)
         self._clear(folder)
         write_whole(folder / "spec", msgpack.packb(spec_to_map(spec)), durable=False)
+        prepare_record(folder)
         mark = f"{self._mark}{folder.parent.name}/{folder.name}"
         user = self._free_user()
         box = self._box(spec, folder, mark, user)
@@ -229,7 +221,9 @@ class Jobs:
             try:
                 _keep_only(theirs)
                 title = f"{spec.key} of {spec.run[:12]}, attempt {spec.attempt}"
-                run_keeper(theirs, title, lambda: self._lead(*_inside(spec, folder, box), mark), folder / "work", box)
+                bounds = bounds_of(deadline, spec.job.timeout_s)
+                run_keeper(theirs, title, lambda: self._lead(*_inside(spec, folder, box), mark), folder / "work",
+                           bounds, box)  # fmt: skip
             finally:
                 os._exit(70)
         self._children.add(keeper)
@@ -261,18 +255,19 @@ class Jobs:
         if not end(left):
             self._end(ref, job, job.killed)
 
-    def _end(self, ref: AttemptRef, job: _Running, why: str) -> None:
-        """Nothing of it is left. A result that it finished before D counts, unless it was to be killed anyhow."""
+    def _end(self, ref: AttemptRef, job: _Running, why: str, instead: bytes | None = None) -> None:
+        """Nothing of it is left. A result that it finished before D counts, unless it was to be killed anyhow; where
+        there is none, `instead` does."""
         del self._running[ref]
         job.control.close()
-        _remove_links(job.folder)
-        (job.folder / "pid").unlink(missing_ok=True)
-        result = None if job.killed not in ("", DEADLINE) else _read_result(job.folder)
+        remove_links(job.folder)
+        (job.folder / RECORD).unlink(missing_ok=True)
+        result = None if job.killed not in ("", DEADLINE) else read_result(job.folder) or instead
         if result is None:
             (job.folder / "result").unlink(missing_ok=True)
             self._finish(ref, Ended(ref, None, job.killed or why))
         else:
-            self._finish(ref, Ended(ref, result, "", _workflow_of(job.folder)))
+            self._finish(ref, Ended(ref, result, "", workflow_of(job.folder)))
 
     def _finish(self, ref: AttemptRef, ended: Ended) -> None:
         self._ended[ref] = ended
@@ -282,7 +277,7 @@ class Jobs:
     def _clear(self, folder: Path) -> None:
         """Remove everything of an attempt but its log. A tree that its keeper does not remove may be large: a process
         of its own does that, so that no deadline waits for it."""
-        for name in ("spec", "result", "workflow", "annotations", "summary", "pid"):
+        for name in ("spec", "result", "result-room", "workflow", "annotations", "summary", RECORD):
             with suppress(OSError):
                 (folder / name).unlink(missing_ok=True)
         if folder in self._keepers.values():
@@ -295,21 +290,19 @@ class Jobs:
 
     def _take_over_result(self, folder: Path) -> None:
         """An attempt that ended under an earlier host, and that its daemon did not forget yet, is still reported."""
-        result = _read_result(folder)
-        try:
-            spec = spec_from_map(msgpack.unpackb((folder / "spec").read_bytes()))
-        except (OSError, ValueError, KeyError, TypeError, ProtocolError):
-            spec = None
+        result, spec = read_result(folder), read_spec(folder)
         if spec is None or result is None:
             self._clear(folder)
         else:
-            self._ended[spec.ref] = Ended(spec.ref, result, "", _workflow_of(folder))
+            self._ended[spec.ref] = Ended(spec.ref, result, "", workflow_of(folder))
 
 
 def _why(kind: str, number: str) -> str:
     """Of an attempt whose process ended and left no result."""
     if kind == "unboxed":
         return f"no sandbox could be made for it: {number}"
+    if kind == DEADLINE:
+        return DEADLINE
     if kind == "signal":
         return f"the job's process was ended by signal {number}"
     return f"the job's process ended without a result (exit status {number})"
@@ -326,15 +319,6 @@ def _inside(spec: JobSpec, folder: Path, box: Box | None) -> tuple[JobSpec, Path
     told = replace(spec, workflow=box.carried(spec.workflow), snapshot=box.carried(spec.snapshot), work=box.work,
                    sandbox=described(_has_network(spec)))  # fmt: skip
     return told, Path(box.carried(str(folder)))
-
-
-def _remove_links(folder: Path) -> None:
-    """What a leader wrote is read by the host and the daemon, which must not be led elsewhere."""
-    for name in ("log", "result", "workflow", "annotations", "summary"):
-        path = folder / name
-        with suppress(FileNotFoundError):
-            if not stat.S_ISREG(path.lstat().st_mode):
-                path.unlink()
 
 
 def _tell(job: _Running, word: bytes) -> None:
@@ -363,41 +347,3 @@ def _fork_sweeper(tree: Path) -> int:
         finally:
             os._exit(0)
     return sweeper
-
-
-def _record(job: _Running) -> None:
-    """Leave word of the leader for a later host, should this one be killed together with keeper and warden."""
-    leader = look_up(job.leader)
-    if leader is not None:
-        data = msgpack.packb([boot_id(), leader.pid, leader.started])
-        (job.folder / "pid").write_bytes(data)
-
-
-def _end_recorded(folder: Path) -> int:
-    try:
-        boot, leader, started = msgpack.unpackb((folder / "pid").read_bytes())
-    except (OSError, ValueError, TypeError):
-        return 0
-    count = 0
-    while boot == boot_id() and (passed := end_session(leader, started)):
-        count += passed
-        time.sleep(0.005)
-    (folder / "pid").unlink(missing_ok=True)
-    return count
-
-
-def _read_result(folder: Path) -> bytes | None:
-    try:
-        data = read_beneath(folder, "result", _LARGEST_RESULT)
-        decode_result(data)
-    except FileNotFoundError:
-        return None
-    except (OSError, ProtocolError) as error:
-        print(f"clockmesh host: {folder}/result is unreadable: {error}", file=sys.stderr, flush=True)
-        return None
-    return data
-
-
-def _workflow_of(folder: Path) -> str:
-    path = folder / "workflow"
-    return str(path) if path.exists() else ""

@@ -10,28 +10,31 @@ from __future__ import annotations
 import sys
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from clockmesh.protocol.codec import encode_result
 from clockmesh.protocol.errors import LocalError
-from clockmesh.protocol.ids import RESOLVE
+from clockmesh.protocol.ids import EXPAND, RESOLVE
 from clockmesh.protocol.limits import MAX_ERROR, MAX_OUTPUT_BYTES
 from clockmesh.protocol.result import Conclusion, Result
 from clockmesh.runner.annotations import Annotations
 from clockmesh.runner.around import JobState, Surroundings
+from clockmesh.runner.artifacts import Artifacts
+from clockmesh.runner.bundle import read_workflow
 from clockmesh.runner.command_files import Summaries
-from clockmesh.runner.contexts import job_contexts, job_status
 from clockmesh.runner.environment import machine, make_places, write_event
 from clockmesh.runner.errors import RunnerError
 from clockmesh.runner.evaluation import Scope
 from clockmesh.runner.expressions import CaseSensitive
-from clockmesh.runner.files import write_whole
+from clockmesh.runner.files import RoomForFile, write_whole
 from clockmesh.runner.hashfiles import hash_files_in
+from clockmesh.runner.legs import expanded
+from clockmesh.runner.levels import Level, find, job_contexts, top_level, wanted
 from clockmesh.runner.logfile import JobLog
 from clockmesh.runner.masks import Masks
 from clockmesh.runner.model import Job
-from clockmesh.runner.model_workflow import read_workflow
 from clockmesh.runner.process import Processes
 from clockmesh.runner.resolve import resolve
 from clockmesh.runner.spec import JobSpec
@@ -39,18 +42,21 @@ from clockmesh.runner.step import run_posts, run_steps
 
 SET_UP = "Set up job"
 """Step name of what the log says before and between the steps."""
+_RESULT_ROOM = 64 * 1024
+"""Bytes: what a job may say of its end, its outputs and error included. (A resolved plan may be larger.)"""
 
 
 def lead(spec: JobSpec, folder: Path, mark: str) -> None:
     """Run the job in this process, which was forked for it, and leave `result` in `folder`. Nothing is raised but
     OSError when even that cannot be written."""
+    room = RoomForFile(folder / "result", _RESULT_ROOM)
     processes = Processes()
     log = JobLog(folder / "log", masks=Masks(spec.given.hidden))
     log.line(SET_UP, f"{spec.key}: attempt {spec.attempt} on {spec.peer or 'this peer'}, run {spec.run[:12]}")
     if spec.sandbox:
         log.line(SET_UP, spec.sandbox)
     try:
-        work = _resolve if spec.key == RESOLVE else _run
+        work = _resolve if spec.key == RESOLVE else _expand if spec.key.startswith(EXPAND) else _run
         result = work(spec, folder, mark, processes, log)
     except (RunnerError, OSError) as error:
         told = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
@@ -62,8 +68,8 @@ def lead(spec: JobSpec, folder: Path, mark: str) -> None:
         log.line(SET_UP, f"Error: the runner itself failed: {error!r}")
         result = failure(f"the runner itself failed: {error!r}")
     result = replace(result, error=log.masks.hide(result.error))
-    write_whole(folder / "result", _encoded(result))
     log.close()
+    room.write(_encoded(result))
     sys.stderr.flush()
 
 
@@ -92,15 +98,32 @@ def _resolve(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: 
     return replace(result, started_ms=began, finished_ms=_wall_ms())
 
 
-def _run(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: JobLog) -> Result:
+def _place(spec: JobSpec) -> tuple[Level, Job]:
+    """The job in the workflow that it is of."""
     workflow = read_workflow(Path(spec.workflow).read_bytes(), spec.plan.path)
-    job = workflow.job(spec.job.job_id)
+    return find(top_level(workflow, spec.plan, spec.given, spec.schedule), spec.job.job_id, spec.needs)
+
+
+def _expand(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: JobLog) -> Result:
+    """The result of a job that stands for others: what it comes to, now that all it needs has ended."""
+    level, job = _place(spec)
+    cancelled = spec.cancelled or processes.cancelled
+    if not wanted(level, job, spec.needs, cancelled=cancelled):
+        return Result(Conclusion.CANCELLED if cancelled else Conclusion.SKIPPED)
+    jobs = tuple(expanded(level, job, spec.needs))
+    log.line(SET_UP, f"{len(jobs)} job{'s' if len(jobs) > 1 else ''}: {', '.join(each.key for each in jobs[:20])}")
+    return Result(Conclusion.SUCCESS, resolved=replace(spec.plan, jobs=jobs))
+
+
+def _run(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: JobLog) -> Result:
+    level, job = _place(spec)
+    workflow = level.workflow
+    cancelled = spec.cancelled or processes.cancelled
+    if not wanted(level, job, spec.needs, cancelled=cancelled):
+        return Result(Conclusion.CANCELLED if cancelled else Conclusion.SKIPPED)
     places = make_places(spec, folder)
-    contexts = job_contexts(workflow, spec, machine(spec, places))
+    contexts = job_contexts(level, job, spec, machine(spec, places))
     scope = Scope(workflow.file, contexts, hash_files_in(places.workspace))
-    status = job_status(workflow, job, spec.needs, cancelled=spec.cancelled or processes.cancelled)
-    if not scope.holds(job.condition, status):
-        return Result(Conclusion.CANCELLED if status.cancelled else Conclusion.SKIPPED)
     began = _wall_ms()
     processes.limit(spec.job.timeout_s)
     write_event(places, contexts["github"])
@@ -108,12 +131,15 @@ def _run(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: JobL
     around = Surroundings(
         spec=spec, mark=mark, file=workflow.file, contexts=contexts, defaults=(job.defaults, workflow.defaults),
         places=places, processes=processes, log=log, hash_files=hash_files_in(places.workspace),
+        artifacts=Artifacts(folder / "artifacts" if spec.keeps_artifacts else None,
+                            {name: Path(path) for name, path in spec.artifacts.items()}),
         annotations=Annotations(), summaries=Summaries(folder / "summary"),
     )  # fmt: skip
     run_steps(around, job.steps, state)
     run_posts(around, state)
     if told := around.annotations.packed(log.masks):
-        write_whole(folder / "annotations", told, durable=False)
+        with suppress(OSError):  # a full disk costs them, not the job
+            write_whole(folder / "annotations", told, durable=False)
     contexts["env"] = CaseSensitive(state.env)
     contexts["job"] = {"status": str(_concluded(spec, processes, state).conclusion)}
     result = _with_outputs(_concluded(spec, processes, state), job, scope, log)

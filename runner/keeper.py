@@ -3,8 +3,9 @@
     host ── keeper ── job's leader ── step ── ...
 
 It adopts whatever of the job daemonises, and holds one end of a socket whose other end only the host has: when that
-closes, the host is dead, and the keeper ends the whole tree before itself. The warden does the same once for a whole
-host, by the mark in the environment: it covers the case that host and keepers are killed together.
+closes, the host is dead, and the keeper ends the whole tree before itself. It holds the deadline D too: should the host
+stand still, for a slow disk or because somebody froze it, the job ends in time all the same. The warden covers the case
+that host and keepers are killed together: it ends what carries the host's mark in its environment.
 """
 
 from __future__ import annotations
@@ -16,17 +17,25 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from clockmesh.runner.box import Box, BoxError
 from clockmesh.runner.files import remove_tree
+from clockmesh.runner.process import AFTER_CANCEL_S, STAGES
 from clockmesh.runner.proctree import become_subreaper, die_with, end, end_tree, marked, set_title
 
-STOP = b"S"
+STOP = b"stop\n"
 """Host to keeper: cancel the job politely."""
-KILL = b"K"
+KILL = b"kill\n"
 """Host to keeper: end the whole tree at once."""
+DEADLINE = "deadline"
+"""Keeper to host, and the reason of an end: D had passed."""
+STUCK = "stuck"
+"""Keeper to host: the leader had not ended `STUCK_S` after it was told to, or after its own time limit."""
+STUCK_S = AFTER_CANCEL_S + sum(seconds for _, seconds in STAGES) + 29.0
+"""More than a leader needs that does all it may after a cancel."""
 
 _NICE = 10
 """Of jobs; the host, which must be in time for D, and the keeper keep theirs."""
@@ -35,6 +44,10 @@ _UMASK = 0o022
 private all the same."""
 _OOM_SCORE = "500"
 """When memory runs out the job goes first, not the daemon or the host."""
+_LONGEST_WAIT_S = 1.0
+"""`poll` does not count suspended time, D does; the host looks more often."""
+_AGAIN_S = 0.05
+"""Between two kills of a job that is past its bounds, should it not be gone by the first."""
 _PASS_S = 0.005
 """Between two passes over a tree that is being killed: long enough for the kernel to take the dead away."""
 _WARDEN_WAIT_S = 0.1
@@ -43,13 +56,53 @@ _WARDEN_PASSES = 60
 """Passes of a warden, `_PASS_S` apart: it outlasts a fork that was under way when the host died."""
 
 
-def run_keeper(
-    control: socket.socket, title: str, job: Callable[[], None], work: Path, box: Box | None = None
-) -> NoReturn:
+@dataclass(slots=True)
+class Bounds:
+    """When a keeper ends its job by itself; seconds of CLOCK_BOOTTIME."""
+
+    deadline: float
+    """D, as the host told it last."""
+    patience: float
+    """When the leader should have ended by itself long ago."""
+
+    def passed(self) -> str:
+        """DEADLINE, STUCK or ''."""
+        if _now() >= self.deadline:
+            return DEADLINE
+        return STUCK if _now() >= self.patience else ""
+
+    def hear(self, word: bytes) -> None:
+        if word == STOP[:-1]:
+            self.patience = min(self.patience, _now() + STUCK_S)
+        elif word.startswith(b"until "):
+            self.deadline = max(self.deadline, float(word[6:]))
+
+    def wait_ms(self) -> int:
+        """Until the next look: a moment after the first bound, or some time after the last kill."""
+        left = min(self.deadline, self.patience) - _now()
+        return int(min(_LONGEST_WAIT_S, left if left > 0 else _AGAIN_S) * 1000) + 1
+
+
+def bounds_of(deadline: float, limit_s: float) -> Bounds:
+    """Of a job that begins now and whose own time limit is so many seconds."""
+    return Bounds(deadline, _now() + limit_s + STUCK_S)
+
+
+def until(deadline: float) -> bytes:
+    """Host to keeper: D has moved."""
+    return f"until {deadline}\n".encode()
+
+
+def _now() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def run_keeper(control: socket.socket, title: str, job: Callable[[], None], work: Path, bounds: Bounds,
+               box: Box | None = None) -> NoReturn:
     """The life of a keeper, in a freshly forked process that has closed everything else of the host. Says on
-    `control`: `pid N` when the job runs, and last `exit N` or `signal N` when nothing of it is left; or `unboxed WHY`
-    when there could be no sandbox and nothing was started. After that it removes the folder `work`, which may take its
-    time.
+    `control`: `pid N` when the job runs, and last `exit N`, `signal N`, DEADLINE or STUCK when nothing of it is left;
+    or `unboxed WHY` when there could be no sandbox and nothing was started. After that it removes the folder `work`,
+    which may take its time.
 
     `job` is called in the leader with SIGTERM blocked: a cancel that comes early waits until it is ready for one."""
     os.setsid()
@@ -68,8 +121,7 @@ def run_keeper(
         word = f"unboxed {error}"
     else:
         control.sendall(f"pid {leader}\n".encode())
-        status = _attend(control, wake, leader, box)
-        word = f"signal {-status}" if status < 0 else f"exit {status}"
+        word = _attend(control, wake, leader, bounds, box)
     if box is not None:
         box.end()
     _end_all()
@@ -130,28 +182,37 @@ def _fork_leader(
         os._exit(status)  # whatever happened: never return into the host's code in this process
 
 
-def _attend(control: socket.socket, wake: socket.socket, leader: int, box: Box | None) -> int:
-    """Until the leader has ended: its exit code, or minus the signal that ended it."""
+def _attend(control: socket.socket, wake: socket.socket, leader: int, bounds: Bounds, box: Box | None) -> str:
+    """Until the leader has ended; the word that tells how."""
     poll = select.poll()
     poll.register(control, select.POLLIN)
     poll.register(wake, select.POLLIN)
-    while True:
-        status = _reap(leader)
-        if status is not None:
-            return status
-        ready = [fd for fd, _ in poll.poll()]
+    ended, said = "", b""
+    while (status := _reap(leader)) is None:
+        ready = [fd for fd, _ in poll.poll(bounds.wait_ms())]
         if wake.fileno() in ready:
             wake.recv(4096)
         if control.fileno() in ready:
-            words = _hear(control)
-            if STOP in words:  # not reaped yet, so the number is still its own
+            heard = _hear(control)
+            *words, said = (said + heard).split(b"\n")
+            for word in words:
+                bounds.hear(word)
+            if STOP[:-1] in words:  # not reaped yet, so the number is still its own
                 os.kill(leader, signal.SIGTERM)
                 os.kill(leader, signal.SIGCONT)  # one that a step has stopped would not hear of it
-            if KILL in words or not words:
-                if box is not None:
-                    box.end()
-                end_tree(os.getpid())
+            if KILL[:-1] in words or not heard:
+                _end_tree(box)
                 poll.unregister(control)
+        if why := bounds.passed():  # after the words: the host moves no D that has passed
+            ended = ended or why
+            _end_tree(box)
+    return ended or (f"signal {-status}" if status < 0 else f"exit {status}")
+
+
+def _end_tree(box: Box | None) -> None:
+    if box is not None:
+        box.end()
+    end_tree(os.getpid())
 
 
 def _hear(control: socket.socket) -> bytes:

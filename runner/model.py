@@ -5,7 +5,7 @@ A `Text` may hold `${{ }}`; whoever evaluates it reports errors at its place.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from clockmesh.runner.reader import Node, Scalar
@@ -61,11 +61,39 @@ class DispatchInput:
 
 
 @dataclass(frozen=True, slots=True)
+class CallInput:
+    """One input of `on.workflow_call`: a boolean, a number or a string."""
+
+    name: str
+    type: InputType
+    required: bool = False
+    default: Text | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallSecret:
+    name: str
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Callable:
+    """`on.workflow_call`: how other workflows may call this one."""
+
+    inputs: tuple[CallInput, ...] = ()
+    outputs: Named = ()
+    secrets: tuple[CallSecret, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Schedule:
     """One entry of `on.schedule`."""
 
     cron: str
     timezone: str = ""
+    line: int = field(default=1, compare=False)
+    column: int = field(default=1, compare=False)
+    """Where it stands in the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +104,7 @@ class Triggers:
     """In the file's order."""
     inputs: tuple[DispatchInput, ...] = ()
     schedules: tuple[Schedule, ...] = ()
+    call: Callable | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +145,30 @@ class Strategy:
 
 
 @dataclass(frozen=True, slots=True)
+class Concurrency:
+    """Of a workflow or a job: one at a time in a group."""
+
+    group: Text
+    cancel_in_progress: Text | None = None
+    queue_all: bool = False
+    """`queue: max`: a newer one that waits takes no older one's place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a job says that calls a workflow instead of having steps."""
+
+    uses: Text
+    arguments: Named
+    """`with`."""
+    secrets: Named
+    inherits: bool
+    """`secrets: inherit`."""
+    workflow: Workflow | None = None
+    """The called one; None where its file has not been read."""
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     id: str
     line: int
@@ -134,6 +187,8 @@ class Job:
     continue_on_error: Text | None
     timeout_minutes: Text | None
     steps: tuple[Step, ...]
+    call: Call | None = None
+    concurrency: Concurrency | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +204,7 @@ class Workflow:
     defaults: Defaults
     jobs: tuple[Job, ...]
     """In the file's order."""
+    concurrency: Concurrency | None = None
 
     def job(self, job_id: str) -> Job:
         """The job of this id (KeyError for another); case does not matter, as in `needs`."""

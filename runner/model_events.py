@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from clockmesh.runner.cron import cron_problem
 from clockmesh.runner.errors import quoted
-from clockmesh.runner.model import DispatchInput, InputType, Schedule, Triggers
-from clockmesh.runner.model_call import check_call
+from clockmesh.runner.model import Callable, DispatchInput, InputType, Schedule, Triggers
+from clockmesh.runner.model_call import read_callable
 from clockmesh.runner.model_sheet import Sheet, kind, meant
 from clockmesh.runner.reader import Mapping, Node, Scalar, Sequence
 
@@ -91,7 +91,7 @@ def read_triggers(sheet: Sheet, node: Node) -> Triggers:
             events.append(name)
     if isinstance(node, Sequence) and not node.items:
         sheet.note(node, "`on` is empty; name an event, such as workflow_dispatch")
-    return Triggers(tuple(events))
+    return Triggers(tuple(events), call=Callable() if "workflow_call" in events else None)
 
 
 def _known(sheet: Sheet, node: Node, name: str) -> bool:
@@ -105,23 +105,26 @@ def _mapping(sheet: Sheet, node: Mapping) -> Triggers:
     events: list[str] = []
     inputs: tuple[DispatchInput, ...] = ()
     schedules: tuple[Schedule, ...] = ()
+    call = None
     for key, value in node.pairs:
         if not _known(sheet, key, key.text):
             continue
         events.append(key.text)
         what = f"`on.{key.text}`"
+        if key.text == "workflow_call":
+            call = Callable()
         if key.text == "schedule":
             schedules = _schedules(sheet, value)
         elif not _is_null(value) and (config := sheet.mapping(value, what)) is not None:
             if key.text == "workflow_dispatch":
                 inputs = _inputs(sheet, sheet.keys(config, what, ("inputs",)).get("inputs"))
             elif key.text == "workflow_call":
-                check_call(sheet, config)
+                call = read_callable(sheet, config)
             else:
                 _filters(sheet, key.text, config)
     if not node.pairs:
         sheet.note(node, "`on` is empty; name an event, such as workflow_dispatch")
-    return Triggers(tuple(events), inputs, schedules)
+    return Triggers(tuple(events), inputs, schedules, call)
 
 
 def _is_null(node: Node) -> bool:
@@ -160,7 +163,7 @@ def _schedules(sheet: Sheet, node: Node) -> tuple[Schedule, ...]:
         elif cron is not None and (problem := cron_problem(cron)):
             sheet.note(found["cron"], f"the cron line `{quoted(cron)}` is not valid: {problem}")
         elif cron is not None:
-            schedules.append(Schedule(cron, timezone or ""))
+            schedules.append(Schedule(cron, timezone or "", found["cron"].line, found["cron"].column))
     return tuple(schedules)
 
 

@@ -6,6 +6,8 @@ from clockmesh.protocol.limits import MAX_JOBS_PER_PLAN
 from clockmesh.runner.errors import quoted
 from clockmesh.runner.model import Defaults, Job, Strategy, Text
 from clockmesh.runner.model_availability import JOB, JOB_DEFAULTS, JOB_ENV, JOB_IF, JOB_OUTPUTS, STRATEGY, Allowed
+from clockmesh.runner.model_call import read_call
+from clockmesh.runner.model_concurrency import read_concurrency
 from clockmesh.runner.model_matrix import check_matrix
 from clockmesh.runner.model_permissions import check_permissions
 from clockmesh.runner.model_sheet import Sheet, meant
@@ -25,16 +27,26 @@ _KEYS = (
     "continue-on-error",
     "timeout-minutes",
     "permissions",
+    "concurrency",
     "steps",
 )
-_UNSUPPORTED = (
-    "container",
-    "services",
-    "environment",
+_CALLING_KEYS = (
+    "name",
+    "labels",
+    "needs",
+    "if",
+    "strategy",
+    "permissions",
     "concurrency",
     "uses",
     "with",
     "secrets",
+)
+"""Of a job that calls a workflow."""
+_UNSUPPORTED = (
+    "container",
+    "services",
+    "environment",
     "snapshot",
     "cancel-timeout-minutes",
 )
@@ -63,10 +75,11 @@ def read_jobs(sheet: Sheet, node: Node) -> tuple[Job, ...]:
 
 def _job(sheet: Sheet, key: Scalar, node: Mapping, ids: dict[str, str]) -> Job:
     what = f"job '{key.text}'"
-    found = sheet.keys(node, what, _KEYS, _UNSUPPORTED)
+    calls = node.get("uses") is not None
+    found = _keys(sheet, node, what, calls=calls)
     if "permissions" in found:
         check_permissions(sheet, found["permissions"])
-    if "runs-on" not in found:
+    if "runs-on" not in found and not calls:
         sheet.missing(node, found, key, f"{what} has no `runs-on`; add `runs-on: ubuntu-latest`")
     return Job(
         id=key.text,
@@ -81,10 +94,24 @@ def _job(sheet: Sheet, key: Scalar, node: Mapping, ids: dict[str, str]) -> Job:
         env=sheet.named(found.get("env"), f"`env` of {what}", JOB_ENV),
         defaults=read_defaults(sheet, found.get("defaults"), JOB_DEFAULTS),
         outputs=sheet.named(found.get("outputs"), f"`outputs` of {what}", JOB_OUTPUTS),
-        continue_on_error=sheet.early(sheet.boolean(found.get("continue-on-error"), "`continue-on-error`", JOB)),
-        timeout_minutes=sheet.early(sheet.number(found.get("timeout-minutes"), "`timeout-minutes`", JOB)),
+        continue_on_error=sheet.boolean(found.get("continue-on-error"), "`continue-on-error`", JOB),
+        timeout_minutes=sheet.number(found.get("timeout-minutes"), "`timeout-minutes`", JOB),
         steps=read_steps(sheet, found["steps"]) if "steps" in found else (),
+        call=read_call(sheet, found) if calls else None,
+        concurrency=read_concurrency(sheet, found.get("concurrency"), JOB),
     )
+
+
+def _keys(sheet: Sheet, node: Mapping, what: str, *, calls: bool) -> dict[str, Node]:
+    if not calls:
+        for key, _ in node.pairs:
+            if key.text in ("with", "secrets"):
+                sheet.note(key, f"`{key.text}` is for a job with `uses`; {what} has none")
+        return sheet.keys(node, what, (*_KEYS, "with", "secrets"), _UNSUPPORTED)
+    for key, _ in node.pairs:
+        if key.text not in _CALLING_KEYS and key.text in (*_KEYS, *_UNSUPPORTED):
+            sheet.note(key, f"{what} calls a workflow (`uses`), so it has no `{key.text}`; remove it")
+    return sheet.keys(node, what, (*_CALLING_KEYS, *_KEYS, *_UNSUPPORTED))
 
 
 def read_defaults(sheet: Sheet, node: Node | None, allowed: Allowed) -> Defaults:
@@ -134,8 +161,7 @@ def _runs_on(sheet: Sheet, node: Node | None) -> tuple[Text, ...]:
         node = sheet.keys(node, "`runs-on`", ("labels",), ("group",)).get("labels")
     if isinstance(node, Sequence) and not node.items:
         sheet.note(node, "`runs-on` is empty; name a label, such as ubuntu-latest")
-    labels = sheet.texts(node, "`runs-on`", JOB)
-    return tuple(label for label in labels if sheet.early(label) is not None)
+    return sheet.texts(node, "`runs-on`", JOB)
 
 
 def _strategy(sheet: Sheet, node: Node | None) -> Strategy:
@@ -147,6 +173,6 @@ def _strategy(sheet: Sheet, node: Node | None) -> Strategy:
         check_matrix(sheet, matrix)
     return Strategy(
         matrix,
-        sheet.early(sheet.boolean(found.get("fail-fast"), "`fail-fast`", STRATEGY)),
-        sheet.early(sheet.number(found.get("max-parallel"), "`max-parallel`", STRATEGY)),
+        sheet.boolean(found.get("fail-fast"), "`fail-fast`", STRATEGY),
+        sheet.number(found.get("max-parallel"), "`max-parallel`", STRATEGY),
     )

@@ -48,8 +48,7 @@ def _is_expression(sheet: Sheet, node: Node) -> bool:
 def _check_expressions(sheet: Sheet, node: Node) -> None:
     match node:
         case Scalar():
-            if sheet.expressions(node, "`matrix`", STRATEGY):
-                sheet.is_early(node)
+            sheet.expressions(node, "`matrix`", STRATEGY)
         case Sequence(items=items):
             for item in items:
                 _check_expressions(sheet, item)

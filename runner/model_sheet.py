@@ -113,22 +113,6 @@ class Sheet:
         self.note(text.node, f"{what} must be a number, not `{quoted(text.text)}`; write it without quotes")
         return None
 
-    def early(self, text: Text | None) -> Text | None:
-        """The text, unless it depends on the results of other jobs: then it cannot be planned, which is noted."""
-        if text is None or self.is_early(text.node):
-            return text
-        return None
-
-    def is_early(self, scalar: Scalar) -> bool:
-        """Whether no expression in a scalar (that was checked) names `needs`; else a problem."""
-        if not isinstance(scalar.value, str) or "${{" not in scalar.value:
-            return True
-        for span in expressions.split(scalar.value):
-            if span.is_expression and "needs" in expressions.contexts_in(span.text):
-                self.note(scalar, "a value here that depends on `needs` is not supported yet; write it out", span.start)
-                return False
-        return True
-
     def texts(self, node: Node | None, what: str, allowed: Allowed | None = None) -> tuple[Text, ...]:
         """The node as a list of texts; one text is a list of one."""
         if node is None:

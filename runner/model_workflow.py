@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from clockmesh.runner.errors import WorkflowError
 from clockmesh.runner.model import Triggers, Workflow
-from clockmesh.runner.model_availability import CONSTANT, RUN_NAME, WORKFLOW_ENV
+from clockmesh.runner.model_availability import CONSTANT, RUN_NAME, WORKFLOW_ENV, WORKFLOW_GROUP
+from clockmesh.runner.model_concurrency import read_concurrency
 from clockmesh.runner.model_events import read_triggers
 from clockmesh.runner.model_jobs import read_defaults, read_jobs
 from clockmesh.runner.model_permissions import check_permissions
 from clockmesh.runner.model_sheet import Sheet, kind
 from clockmesh.runner.reader import Mapping, read_yaml
 
-_KEYS = ("name", "description", "run-name", "labels", "on", "permissions", "env", "defaults", "jobs")
-_UNSUPPORTED = ("concurrency",)
+_KEYS = ("name", "description", "run-name", "labels", "on", "permissions", "env", "defaults", "concurrency", "jobs")
 
 
 def read_workflow(data: bytes, file: str) -> Workflow:
@@ -22,7 +22,7 @@ def read_workflow(data: bytes, file: str) -> Workflow:
         message = f"a workflow must be a mapping with `on` and `jobs`, not {kind(root)}"
         raise WorkflowError(file, root.line, root.column, message)
     sheet = Sheet(file)
-    found = sheet.keys(root, "a workflow", _KEYS, _UNSUPPORTED)
+    found = sheet.keys(root, "a workflow", _KEYS)
     if "on" not in found:
         sheet.missing(root, found, root, "the workflow has no `on`; add `on: workflow_dispatch`")
     if "jobs" not in found:
@@ -39,6 +39,7 @@ def read_workflow(data: bytes, file: str) -> Workflow:
         env=sheet.named(found.get("env"), "`env`", WORKFLOW_ENV),
         defaults=read_defaults(sheet, found.get("defaults"), CONSTANT),
         jobs=read_jobs(sheet, found["jobs"]) if "jobs" in found else (),
+        concurrency=read_concurrency(sheet, found.get("concurrency"), WORKFLOW_GROUP),
     )
     sheet.finish()
     return workflow

@@ -11,6 +11,7 @@ from clockmesh.runner.reader import Mapping, Node, Scalar, read_yaml
 
 _EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
 _SECRETS = re.compile(r"(?<![\w.-])secrets\b(?:\s*\.\s*([a-z_][\w-]*)|\s*\[\s*'([^']*)'\s*\])?", re.IGNORECASE)
+_INHERIT = re.compile(rb"\bsecrets['\"]?\s*:\s*['\"]?inherit\b")
 _TEXT = re.compile(r"'[^']*'")
 
 
@@ -19,7 +20,7 @@ class NamedSecrets:
     names: frozenset[str]
     """In upper case."""
     any: bool = False
-    """It also asks for them in ways that say no name: `toJSON(secrets)`, `secrets[matrix.key]`."""
+    """It also asks for them in ways that say no name: `toJSON(secrets)`, `secrets[matrix.key]`, `secrets: inherit`."""
 
 
 NO_SECRETS = NamedSecrets(frozenset())
@@ -34,7 +35,7 @@ def named_secrets(data: bytes, file: str) -> NamedSecrets:
     except WorkflowError:
         return NO_SECRETS
     names: set[str] = set()
-    unnamed = False
+    unnamed = bool(_INHERIT.search(data))
     for text in _expressions(root):
         for found in _SECRETS.finditer(text):
             if _within_text(text, found.start()):

@@ -6,40 +6,30 @@ evaluates the condition.
 
 from __future__ import annotations
 
-import math
 import posixpath
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
-from clockmesh.protocol import limits
 from clockmesh.protocol.codec import encode_plan
 from clockmesh.protocol.errors import LocalError
-from clockmesh.protocol.ids import RESOLVE, BlobHash, JobKey
+from clockmesh.protocol.ids import RESOLVE, BlobHash
 from clockmesh.protocol.plan import Plan, PlannedJob, Remote, Snapshot
-from clockmesh.runner.contexts import leg_contexts, plan_contexts
+from clockmesh.runner.bundle import read_workflow
 from clockmesh.runner.eligibility import named_jobs, selected_jobs
 from clockmesh.runner.errors import InputError, WorkflowError, quoted
-from clockmesh.runner.evaluation import Scope
-from clockmesh.runner.expressions import Value
 from clockmesh.runner.inputs import complete_inputs
-from clockmesh.runner.labels import peer_labels
-from clockmesh.runner.matrix import Leg, expand, leg_json, leg_title
+from clockmesh.runner.legs import Budget, plan_jobs, printable
+from clockmesh.runner.levels import top_level
 from clockmesh.runner.model import Job, Workflow
 from clockmesh.runner.model_sheet import meant
-from clockmesh.runner.model_uses import is_checkout
-from clockmesh.runner.model_workflow import read_workflow
+from clockmesh.runner.model_uses import is_checkout, uses_artifacts
 from clockmesh.runner.spec import NOTHING_GIVEN, Given
 
 __all__ = ["make_plan", "read_workflow", "resolve_plan", "uses_checkout"]
 
-DEFAULT_TIMEOUT_MINUTES = 360.0
-"""GitHub's own."""
-
 _RESOLVE_S = 900
 """For fetching one commit from a remote, however slow."""
-
-_LONGEST_TITLE = 200
-"""Characters of a leg's values in its key, which people read in tables."""
 
 
 def make_plan(
@@ -53,16 +43,21 @@ def make_plan(
     event: str | None = None,
     only: Collection[str] | None = None,
     given: Given = NOTHING_GIVEN,
+    alone: bool = False,
 ) -> Plan:
-    """The plan of a run of this workflow. With `only`, of these jobs and of what they need, whatever carries a tag.
+    """The plan of a run of this workflow. With `only`, of these jobs and of what they need, whatever carries a tag;
+    `alone` says that it runs on this machine alone, where concurrency groups are held and artifacts kept.
 
     Raises InputError for inputs that it does not take, WorkflowError where nothing is tagged (unless forced) or where
     a value that is needed now cannot be computed.
     """
     jobs = selected_jobs(workflow, force=force) if only is None else named_jobs(workflow, only)
+    _refuse_groups(workflow, jobs, held=alone)
+    if not alone:
+        _refuse_artifacts(workflow, jobs)
     chosen = _event(workflow, event)
     plan = Plan(
-        name=_title(workflow.name) or posixpath.splitext(posixpath.basename(path))[0],
+        name=printable(workflow.name) or posixpath.splitext(posixpath.basename(path))[0],
         path=path,
         workflow=workflow_blob,
         source=source,
@@ -71,13 +66,7 @@ def make_plan(
         inputs=complete_inputs(workflow, inputs, chosen),
         force=force,
     )
-    contexts = plan_contexts(workflow, plan, given)
-    planned: list[PlannedJob] = []
-    for job in jobs:
-        planned.extend(_legs(workflow, contexts, job))
-        if len(planned) > limits.MAX_JOBS_PER_PLAN:
-            message = f"the workflow comes to more than {limits.MAX_JOBS_PER_PLAN} jobs; split it"
-            raise WorkflowError(workflow.file, job.line, job.column, message)
+    planned = plan_jobs(top_level(workflow, plan, given), jobs, Budget())
     plan = replace(plan, jobs=tuple(planned))
     _check_size(workflow, plan)
     return plan
@@ -102,14 +91,43 @@ def resolve_plan(
     )
 
 
+def _refuse_artifacts(workflow: Workflow, jobs: Collection[Job]) -> None:
+    for step in (step for job in _all_jobs(jobs, set()) for step in job.steps):
+        if step.uses is not None and uses_artifacts(step):
+            message = f"`{step.uses.text}` is not supported yet on a mesh; run this here: clockmesh run local"
+            raise WorkflowError(workflow.file, step.uses.line, step.uses.column, message)
+
+
+def _refuse_groups(workflow: Workflow, jobs: Collection[Job], *, held: bool) -> None:
+    """Refuses the concurrency groups that would not be held."""
+    every = list(_all_jobs(jobs, set()))
+    calls = [job for job in every if job.call]
+    of_calls = [job.concurrency for job in calls]
+    of_calls += [job.call.workflow.concurrency for job in calls if job.call and job.call.workflow]
+    message = "`concurrency` of a called workflow, or of a job that calls one, is not supported yet; remove it"
+    if not held:
+        of_calls += [workflow.concurrency, *(job.concurrency for job in every)]
+        message = "`concurrency` is not supported yet on a mesh; remove it, or run this here: clockmesh run local"
+    for each in of_calls:
+        if each is not None:
+            raise WorkflowError(workflow.file, each.group.line, each.group.column, message)
+
+
 def uses_checkout(workflow: Workflow, plan: Plan) -> bool:
     """Whether a job of the plan checks out the repository, so that the run needs a source."""
-    return any(is_checkout(step) for job in plan.jobs for step in workflow.job(job.job_id).steps)
+    ids = {re.split(r"[\[/]", job.job_id)[0] for job in plan.jobs}
+    jobs = [job for job in workflow.jobs if job.id in ids]
+    return any(is_checkout(step) for job in _all_jobs(jobs, set()) for step in job.steps)
 
 
-def _title(name: str) -> str:
-    flat = " ".join("".join(character if character.isprintable() else " " for character in name).split())
-    return flat[: limits.MAX_TITLE]
+def _all_jobs(jobs: Collection[Job], seen: set[str]) -> Iterator[Job]:
+    """These, and those of the workflows that they call, of each workflow once."""
+    for job in jobs:
+        yield job
+        called = job.call.workflow if job.call else None
+        if called is not None and called.file not in seen:
+            seen.add(called.file)
+            yield from _all_jobs(called.jobs, seen)
 
 
 def _event(workflow: Workflow, asked: str | None) -> str:
@@ -119,63 +137,6 @@ def _event(workflow: Workflow, asked: str | None) -> str:
             raise InputError(f"{workflow.file} is not triggered by '{quoted(asked)}'; {meant(asked, events)}")
         return asked
     return next((event for event in ("workflow_dispatch", "push", "schedule") if event in events), events[0])
-
-
-def _legs(workflow: Workflow, contexts: dict[str, Value], job: Job) -> list[PlannedJob]:
-    """The job, or the legs of its matrix."""
-    before = Scope(workflow.file, contexts)
-    base = PlannedJob(
-        key=JobKey(job.id), job_id=job.id, needs=job.needs, max_parallel=_max_parallel(before, job)
-    )
-    if job.strategy.matrix is None:
-        return [_finished(workflow, contexts | leg_contexts(base, None, 0, 1), job, base)]
-    base = replace(base, fail_fast=before.boolean(job.strategy.fail_fast, True))
-    legs = expand(job.strategy.matrix, before)
-    seen: set[str] = set()
-    finished = []
-    for index, leg in enumerate(legs):
-        planned = _leg(workflow, job, base, leg, seen)
-        values = contexts | leg_contexts(planned, leg, index, len(legs))
-        finished.append(_finished(workflow, values, job, planned))
-    return finished
-
-
-def _max_parallel(scope: Scope, job: Job) -> int:
-    text = job.strategy.max_parallel
-    if text is None:
-        return 0
-    number = scope.number(text)
-    if not number.is_integer():
-        raise scope.error(text, "`max-parallel` must be a whole number")
-    return min(int(number), limits.MAX_JOBS_PER_PLAN)
-
-
-def _leg(workflow: Workflow, job: Job, base: PlannedJob, leg: Leg, seen: set[str]) -> PlannedJob:
-    title = leg_title(leg)
-    title = title if len(title) <= _LONGEST_TITLE else title[: _LONGEST_TITLE - 3] + "..."
-    key = stem = f"{job.id} ({_title(title)})" if title else job.id
-    number = 1
-    while key in seen:
-        number += 1
-        key = f"{stem} #{number}"
-    seen.add(key)
-    values = leg_json(leg)
-    if len(values) > limits.MAX_MATRIX:
-        message = f"the values of one job of the matrix have more than {limits.MAX_MATRIX} characters"
-        raise WorkflowError(workflow.file, job.line, job.column, message)
-    return replace(base, key=JobKey(key), matrix=values)
-
-
-def _finished(workflow: Workflow, contexts: Mapping[str, Value], job: Job, leg: PlannedJob) -> PlannedJob:
-    """The leg with what may depend on its values: labels, timeout, continue-on-error."""
-    scope = Scope(workflow.file, contexts)
-    minutes = scope.number(job.timeout_minutes) if job.timeout_minutes else DEFAULT_TIMEOUT_MINUTES
-    return replace(
-        leg,
-        labels=peer_labels(job, scope),
-        continue_on_error=scope.boolean(job.continue_on_error),
-        timeout_s=min(math.ceil(minutes * 60), limits.MAX_TIMEOUT_S),
-    )
 
 
 def _check_size(workflow: Workflow, plan: Plan) -> None:

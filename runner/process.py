@@ -26,7 +26,7 @@ STAGES = ((signal.SIGINT, 7.5), (signal.SIGTERM, 2.5), (signal.SIGKILL, 1.0))
 """How a command is stopped: each signal goes to its group, and the seconds are what it then has to end."""
 _DRAIN_S = 0.5
 """For output that a command left in its pipe; only an ever-writing grandchild makes it last."""
-_AFTER_CANCEL_S = 300.0
+AFTER_CANCEL_S = 300.0
 """For steps with `if: always()` after a cancel, all together; as the official service allows."""
 _KILLED_PAUSE_S = 0.3
 """After a command that somebody killed: whoever is ending the whole job comes to this process next, which must not
@@ -114,7 +114,7 @@ class Processes:
     @property
     def out_of_time(self) -> bool:
         """Even what runs after a cancel has had its time."""
-        return self._cancelled_at is not None and time.monotonic() >= self._cancelled_at + _AFTER_CANCEL_S
+        return self._cancelled_at is not None and time.monotonic() >= self._cancelled_at + AFTER_CANCEL_S
 
     def cancel(self) -> None:
         if self._cancelled_at is None:
@@ -171,7 +171,7 @@ class Processes:
                 how = How.CANCELLED
                 break
             goes_on = self.cancelled
-            limit = self._ends_at if self._cancelled_at is None else self._cancelled_at + _AFTER_CANCEL_S
+            limit = self._ends_at if self._cancelled_at is None else self._cancelled_at + AFTER_CANCEL_S
             if exited in self._wait(min(timeout_at, limit)):
                 return How.ITSELF
         self._stop(pid, exited)

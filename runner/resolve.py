@@ -9,6 +9,7 @@ from pathlib import Path
 from clockmesh.protocol.blobs import manifest_of
 from clockmesh.protocol.plan import Plan, Remote
 from clockmesh.protocol.result import Conclusion, Result
+from clockmesh.runner.bundle import bundle
 from clockmesh.runner.checkout import find_ref
 from clockmesh.runner.environment import Places, host_environment
 from clockmesh.runner.errors import RunnerError
@@ -52,7 +53,9 @@ def resolve(
         found = fetch_commit(git, repository, source)
         log.line(STEP, f"{without_password(source.url)}: {found.ref or 'the commit'} is at {found.sha}")
         path = spec.plan.path.removeprefix("./")
-        data = _read_file(git, repository, found, path)
+        data = bundle(
+            _read_file(git, repository, found, path), path, lambda name: _called(git, repository, found, name)
+        )
         plan = _plan(spec.plan, path, found, data)
     except Interrupted:
         if processes.cancelled:
@@ -114,6 +117,14 @@ def _read_file(git: Git, folder: Path, source: Remote, path: str) -> bytes:
     file = folder / "workflow"
     git.into(file, folder, "cat-file", "blob", blob)
     return file.read_bytes()
+
+
+def _called(git: Git, folder: Path, source: Remote, path: str) -> bytes | None:
+    """The bytes of a workflow that another calls; None where there is none."""
+    try:
+        return _read_file(git, folder, source, path)
+    except ResolveError:
+        return None
 
 
 def _plan(submitted: Plan, path: str, source: Remote, data: bytes) -> Plan:

@@ -82,6 +82,12 @@ class JobSpec:
     """Never written to disk."""
     schedule: str = ""
     """The cron line that made this run: `github.event.schedule`; '' for a run that is no tick."""
+    artifacts: Mapping[str, str] = field(default_factory=dict)
+    """Of the jobs that have ended: by name, the paths of the archives."""
+    caches: str = ""
+    """Folder of this machine's caches for the repository; '' where none are kept."""
+    keeps_artifacts: bool = False
+    """What the job uploads is wanted."""
     work: str = ""
     """Where the job's places are, as its processes see it; '': in the attempt's directory."""
     sandbox: str = ""
@@ -128,7 +134,8 @@ def given_from_map(fields: Mapping[str, Any]) -> Given:
 
 
 def spec_to_map(spec: JobSpec) -> dict[str, Any]:
-    """What of a spec another process may read: all but `given`, which no file may hold."""
+    """What of a spec another process may read: all but `given`, which no file may hold, and what only a run without a
+    mesh has."""
     return {
         "run": spec.run,
         "key": spec.key,

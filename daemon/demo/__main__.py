@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from clockmesh.daemon.demo import story
-from clockmesh.daemon.demo.peers import DemoError, Mesh, stopped_at_end
+from clockmesh.daemon.demo.peers import DemoError, Mesh, stopped_at_end, why_no_sandbox
 from clockmesh.daemon.demo.repository import served_repository
 from clockmesh.daemon.demo.site import served_site
 from clockmesh.daemon.demo.telling import Teller, table
@@ -52,6 +52,9 @@ def _play(tell: Teller) -> list[tuple[str, ...]]:
         site = cleanup.enter_context(served_site())
         repository = cleanup.enter_context(served_repository(folder))
         mesh = cleanup.enter_context(stopped_at_end(Mesh(folder)))
+        if reason := why_no_sandbox(folder):
+            mesh.sandbox = "none"
+            print(f"The jobs run without a sandbox, which cannot be made here: {reason}")
         tell.follow(mesh)
         told = story.Story(mesh, tell)
         story.found_mesh(told)

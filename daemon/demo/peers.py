@@ -14,6 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from clockmesh.runner.box import check
+from clockmesh.runner.proctree import all_processes, descendants
+from clockmesh.runner.sandbox import FIRST_USER, Sandbox
+
 _COMMAND = (sys.executable, "-m", "clockmesh.daemon.cli")
 _DAEMON = (sys.executable, "-m", "clockmesh.daemon.app")
 _START_LIMIT_S = 20.0
@@ -110,6 +114,18 @@ class Peer:
     def hosts(self) -> list[int]:
         return host_pids(self.home)
 
+    def jobs(self) -> list[int]:
+        """The leading processes of the jobs that run here."""
+        table = all_processes()
+        below = [proc.pid for host in self.hosts() for proc in descendants(host, table)]
+        return [pid for pid in below if _title(pid).startswith(b"job: ")]
+
+    def processes(self, pid: int) -> list[int]:
+        """Those of the jobs here that call themselves `pid`, which in a sandbox is a number of its own."""
+        table = all_processes()
+        below = [proc.pid for host in self.hosts() for proc in descendants(host, table)]
+        return [outer for outer in below if _own_number(outer) == pid]
+
 
 @dataclass
 class Mesh:
@@ -117,6 +133,9 @@ class Mesh:
 
     folder: Path
     peers: dict[str, Peer] = field(default_factory=dict)
+    sandbox: str = "bubblewrap"
+    seen: tuple[Path, ...] = ()
+    """More folders that jobs see."""
 
     def __getitem__(self, name: str) -> Peer:
         return self.peers[name]
@@ -128,9 +147,18 @@ class Mesh:
     def living(self) -> list[Peer]:
         return [peer for peer in self if peer.daemon is not None and peer.daemon.poll() is None]
 
+    @property
+    def shared(self) -> Path:
+        """A folder that the jobs of all peers see and may write to."""
+        return self.folder / "shared"
+
     def new_peer(self, name: str, *options: str) -> Peer:
-        self.peers[name] = Peer(name, self.folder / name, options=options)
-        return self.peers[name]
+        peer = self.peers[name] = Peer(name, self.folder / name, options=options)
+        peer.home.mkdir(mode=0o700)
+        share_with_jobs(self.shared)
+        folders = ", ".join(str(folder) for folder in (self.shared, *self.seen))
+        peer.home.joinpath("config.yml").write_text(f"sandbox: {self.sandbox}\nsandbox_paths: [{folders}]\n")
+        return peer
 
 
 @contextmanager
@@ -143,6 +171,18 @@ def stopped_at_end(mesh: Mesh) -> Iterator[Mesh]:
             peer.stop()
 
 
+def share_with_jobs(folder: Path) -> None:
+    """Make it, writable for jobs, which are another user's where this one is root."""
+    folder.mkdir(exist_ok=True)
+    if os.getuid() == 0:
+        os.chown(folder, FIRST_USER, FIRST_USER)
+
+
+def why_no_sandbox(folder: Path) -> str:
+    """Of this machine; '' where one can be made."""
+    return check(Sandbox(), folder)
+
+
 def host_pids(home: Path) -> list[int]:
     """Process ids of a home's runner host: one or none, since keepers and jobs soon go by titles of their own."""
     mark = f"clockmesh.runner.host\0--home\0{home}\0".encode()
@@ -153,6 +193,20 @@ def host_pids(home: Path) -> list[int]:
                 if mark in (entry / "cmdline").read_bytes():
                     found.append(int(entry.name))
     return sorted(found)
+
+
+def _title(pid: int) -> bytes:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
+
+
+def _own_number(pid: int) -> int:
+    """What a process of the innermost PID namespace calls itself."""
+    with suppress(OSError):
+        lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
+        return next(int(line.split()[-1]) for line in lines if line.startswith("NSpid:"))
+    return 0
 
 
 def wait_until(true: Callable[[], object], what: str, limit: float) -> None:

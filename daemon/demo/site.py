@@ -1,4 +1,4 @@
-"""A small web site on loopback whose prices change from turn to turn."""
+"""A small web site on loopback whose prices change from visit to visit."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ GOODS = ("apples", "bread", "coffee", "dates")
 
 
 class Site(ThreadingHTTPServer):
-    """Serves /prices as a table; `turn` decides what the prices are."""
+    """Serves /prices as a table; each visit is another day there."""
 
     daemon_threads = True
-    turn = 0
-    requests = 0
+    day = 0
 
     @property
     def url(self) -> str:
@@ -23,10 +22,10 @@ class Site(ThreadingHTTPServer):
 
     def page(self) -> str:
         rows = "".join(f"<tr><td>{good}</td><td>{self.price(place)}</td></tr>" for place, good in enumerate(GOODS))
-        return f"<html><title>Prices, day {self.turn}</title><table>{rows}</table></html>"
+        return f"<html><title>Prices, day {self.day}</title><table>{rows}</table></html>"
 
     def price(self, place: int) -> str:
-        return f"{1 + place + 0.1 * ((self.turn * (place + 3)) % 7):.2f}"
+        return f"{1 + place + 0.1 * ((self.day * (place + 3)) % 7):.2f}"
 
 
 class _Page(BaseHTTPRequestHandler):
@@ -36,7 +35,7 @@ class _Page(BaseHTTPRequestHandler):
         if self.path != "/prices":
             self.send_error(404)
             return
-        self.server.requests += 1
+        self.server.day += 1
         body = self.server.page().encode()
         self.send_response(200)
         self.send_header("Content-Type", "text/html; charset=utf-8")

@@ -20,6 +20,8 @@ from clockmesh.daemon.demo.telling import Teller
 _SAME_WITHIN_S = 2.0
 """How soon after a run's end all peers must show the same of it."""
 _RUN_LIMIT_S = 60.0
+_SPEED = 600
+"""Of the clock that schedules go by."""
 
 
 @dataclass
@@ -62,7 +64,8 @@ class Story:
 def found_mesh(story: Story) -> None:
     """alpha founds the mesh; beta and gamma join, each by a line of its own."""
     story.tell.chapter("Three peers found a mesh")
-    alpha, beta, gamma = (story.mesh.new_peer(name) for name in ("alpha", "beta", "gamma"))
+    clock = ("--schedule-clock", f"{_SPEED}@{int(time.time())}")
+    alpha, beta, gamma = (story.mesh.new_peer(name, *clock) for name in ("alpha", "beta", "gamma"))
     alpha.run("init", "--name", "alpha")
     alpha.start()
     story.tell.act("alpha: clockmesh init --name alpha")
@@ -81,37 +84,60 @@ def _sees_all(peer: Peer) -> bool:
 
 
 def scrape(story: Story, repository: Repository, site: Site) -> None:
-    """Three runs of one workflow out of the repository, each on the commit that the run before has pushed."""
-    story.tell.chapter("A scrape that commits and pushes, three times")
+    """Three ticks of a schedule, each on the commit that the tick before has pushed."""
+    story.tell.chapter("A schedule: every hour a scrape that commits and pushes")
     story.tell.line(f"site {site.url}/prices, repository {repository.url}")
+    story.tell.line(f"so that it can be watched, the schedule's clock runs {_SPEED} times as fast: an hour takes "
+                    f"{3600 // _SPEED} s")
+    alpha = story.mesh["alpha"]
+    words = ("schedule", "add", ".github/workflows/scrape.yml", "--remote", repository.url, "--overlap", "buffer")
+    told = alpha.run(*words, "--input", f"site={site.url}")
+    story.tell.act(f"alpha: clockmesh {' '.join(words[:3])} --remote {repository.url} ...")
+    story.tell.text(told.splitlines()[0])
+    seen: list[str] = []
     for turn, peer in enumerate(story.mesh, 1):
-        site.turn = turn
-        asked = ("--remote", repository.url, "--input", f"site={site.url}")
-        run = story.submit(peer, ".github/workflows/scrape.yml", *asked)
-        shown = story.finish(peer, run, f"scrape {turn}")
-        story.tell.text(peer.run("why", run))
+        seen.append(_next_tick(story, peer, seen))
+        if turn == len(story.mesh.peers):
+            peer.run("schedule", "remove", "scrape")
+            story.tell.act(f"{peer.name}: clockmesh schedule remove scrape")
+        shown = story.finish(peer, seen[-1], f"tick {turn}")
+        story.tell.text(peer.run("why", seen[-1]))
         reader = next(other for other in story.mesh if other.name != shown["jobs"][0]["peer"])
-        story.tell.act(f"{reader.name}: clockmesh run logs {run[:12]} --job report")
-        story.tell.text(reader.run("run", "logs", run, "--job", "report"))
-        story.same_everywhere(run)
+        story.tell.act(f"{reader.name}: clockmesh run logs {seen[-1][:12]} --job report")
+        story.tell.text(reader.run("run", "logs", seen[-1], "--job", "report"))
+        story.same_everywhere(seen[-1])
         _check_push(repository, turn, {job["key"]: job["outputs"] for job in shown["jobs"]})
+        if turn == 1:
+            story.tell.act(f"{peer.name}: clockmesh schedule list")
+            story.tell.text(peer.run("schedule", "list"))
     story.tell.act("git log --reverse main")
     story.tell.text("\n".join(f"{commit[:10]} {subject}" for commit, _, subject in repository.log()))
 
 
 def _check_push(repository: Repository, turn: int, outputs: dict[str, dict[str, str]]) -> None:
+    """This tick's commit is the newest, and stands on that of the tick before."""
     history = repository.log()
-    subjects = [subject for _, _, subject in history]
-    wanted = ["The scraper and its workflows", *(f"Prices of day {day}" for day in range(1, turn + 1))]
-    if subjects != wanted:
-        raise DemoError(f"the repository's history is {subjects}, not {wanted}")
+    day = outputs["scrape"]["day"]
+    if len(history) != turn + 1 or history[-1][2] != f"Prices of day {day}":
+        raise DemoError(f"after {turn} ticks, the last of day {day}, the repository's history is {history}")
     if history[-1][0] != outputs["scrape"]["commit"] or history[-1][1] != history[-2][0]:
         raise DemoError(f"commit {history[-1]} is not what the run pushed on top of {history[-2][0]}")
     rows = repository.file("prices.csv").splitlines()
-    if len(rows) != turn * len(GOODS) or not rows[-1].startswith(f"{turn},"):
-        raise DemoError(f"prices.csv has {len(rows)} lines after day {turn}, ending {rows[-1:]}")
-    if outputs["report"]["summary"] != f"day {turn}: {len(GOODS)} prices in commit {history[-1][0][:10]}":
+    if len(rows) != turn * len(GOODS) or not rows[-1].startswith(f"{day},"):
+        raise DemoError(f"prices.csv has {len(rows)} lines after {turn} ticks, ending {rows[-1:]}")
+    if outputs["report"]["summary"] != f"day {day}: {len(GOODS)} prices in commit {history[-1][0][:10]}":
         raise DemoError(f"the report said {outputs['report']}")
+
+
+def _next_tick(story: Story, peer: Peer, seen: list[str]) -> str:
+    """The run of the next tick, once this peer knows it."""
+
+    def new() -> list[str]:
+        story.tell.news()
+        return [run["run"] for run in peer.json("run", "list")["runs"] if run["run"] not in seen]
+
+    wait_until(new, "the next hour's tick is submitted", 3600 / _SPEED + _RUN_LIMIT_S)
+    return new()[-1]
 
 
 def matrix(story: Story, folder: Path) -> None:
@@ -131,19 +157,19 @@ def matrix(story: Story, folder: Path) -> None:
 def kill_holder(story: Story, folder: Path) -> None:
     """SIGKILL for the daemon, the runner host and the job of whoever runs a long job: another peer does it again."""
     story.tell.chapter("A killed peer's job moves")
-    trace = folder / "trace"
+    trace = story.mesh.shared / "trace"
     asker = story.mesh["alpha"]
     run = story.submit(asker, str(folder / "long.yml"), "--input", f"trace={trace}")
     wait_until(lambda: trace.exists() and len(_trace(trace)) > 4, "the long job runs", 20)
     holder = story.mesh[asker.json("run", "show", run)["jobs"][0]["peer"]]
     story.tell.news()
-    job = os.getpgid(_trace(trace)[-1].pid)
+    (job,) = holder.jobs()
     daemon = holder.kill()
-    for pid in [*holder.hosts(), -job]:
+    for pid in [*holder.hosts(), job]:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     killed = time.monotonic()
-    story.tell.act(f"kill -9 of {holder.name}'s daemon (pid {daemon}), its runner host and its job (group {job})")
+    story.tell.act(f"kill -9 of {holder.name}'s daemon (pid {daemon}), its runner host and its job (pid {job})")
     other = next(peer for peer in story.mesh.living)
     shown = story.finish(other, run, "long job")
     moved = time.monotonic() - killed

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from clockmesh.daemon.demo.peers import Mesh
 
 _TOLD = {
+    "tick_submitted": "submits the tick of {due:.16}  ->  run {run:.12}",
     "job_claimed": "claims {job}, attempt {attempt} (distances: {order})",
     "claim_granted": "grants {job}, attempt {attempt}, to {claimant}",
     "claim_released": "releases {job}, attempt {attempt}",

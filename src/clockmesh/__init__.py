@@ -9,8 +9,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from clockmesh.coordinator.ownership import create_task_hash, hamming_distance, select_task_owner
     from clockmesh.coordinator.queue import FibonacciHeap, FibonacciNode, WorkflowPriorityQueue
+    from clockmesh.daemon.embedded import P2PWorkflowCoordinator
     from clockmesh.daemon.embedded_clock import MerkleClock
     from clockmesh.daemon.embedded_node import MerkleClockNode
+    from clockmesh.daemon.embedded_task import WorkflowStatus, WorkflowTask
 
 _WHERE = {
     "create_task_hash": "coordinator.ownership",
@@ -21,6 +23,9 @@ _WHERE = {
     "WorkflowPriorityQueue": "coordinator.queue",
     "MerkleClock": "daemon.embedded_clock",
     "MerkleClockNode": "daemon.embedded_node",
+    "P2PWorkflowCoordinator": "daemon.embedded",
+    "WorkflowStatus": "daemon.embedded_task",
+    "WorkflowTask": "daemon.embedded_task",
 }
 """The module of each public name."""
 
@@ -29,7 +34,10 @@ __all__ = [
     "FibonacciNode",
     "MerkleClock",
     "MerkleClockNode",
+    "P2PWorkflowCoordinator",
     "WorkflowPriorityQueue",
+    "WorkflowStatus",
+    "WorkflowTask",
     "__version__",
     "create_task_hash",
     "hamming_distance",

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from clockmesh.daemon.demo.peers import Mesh, stopped_at_end, wait_until
+from clockmesh.daemon.demo.peers import Mesh, share_with_jobs, stopped_at_end, wait_until, why_no_sandbox
 
 
 def join_all(mesh: Mesh, *names: str, options: tuple[str, ...] = (), slots: int | None = None,
-             variables: Mapping[str, Mapping[str, str]] | None = None) -> None:
+             variables: Mapping[str, Mapping[str, str]] | None = None,
+             homes: Mapping[str, Path] | None = None) -> None:
     """Found a mesh with the first name and let the others join it; `options` are for each `clockmeshd`, `variables` of
-    its environment by its name."""
+    its environment by its name. `homes` name those that are not in the mesh's folder."""
     with_slots = () if slots is None else ("--slots", str(slots))
     first, *rest = (mesh.new_peer(name, *options) for name in names)
+    for name, home in (homes or {}).items():
+        mesh[name].home = home
     for peer in mesh:
         peer.environment.update((variables or {}).get(peer.name, {}))
     first.run("init", "--name", first.name, *with_slots)
@@ -32,17 +36,41 @@ def join_all(mesh: Mesh, *names: str, options: tuple[str, ...] = (), slots: int 
     wait_until(all_live, f"{', '.join(names)} see one another", 30)
 
 
+@contextmanager
+def new_mesh(*seen: Path) -> Iterator[Mesh]:
+    """One without peers, whose jobs will be in sandboxes where this machine can make them, and see these folders."""
+    with tempfile.TemporaryDirectory(prefix="cm-") as name:
+        folder = Path(name)
+        sandbox = "none" if why_no_sandbox(folder) else "bubblewrap"
+        with stopped_at_end(Mesh(folder, sandbox=sandbox, seen=seen)) as mesh:
+            yield mesh
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Path:
+    """Jobs may write there, who are another user's where the tests run as root."""
+    share_with_jobs(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def all_tmp_paths(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.getbasetemp()
+    share_with_jobs(folder)
+    return folder
+
+
 @pytest.fixture(scope="module")
-def mesh() -> Iterator[Mesh]:
+def mesh(all_tmp_paths: Path) -> Iterator[Mesh]:
     """Three healthy peers, shared by the tests of one file that do no harm."""
-    with tempfile.TemporaryDirectory(prefix="cm-") as folder, stopped_at_end(Mesh(Path(folder))) as mesh:
+    with new_mesh(all_tmp_paths) as mesh:
         join_all(mesh, "alpha", "beta", "gamma")
         yield mesh
 
 
 @pytest.fixture
-def fresh_mesh() -> Iterator[Mesh]:
+def fresh_mesh(all_tmp_paths: Path) -> Iterator[Mesh]:
     """Three peers for one test that breaks something."""
-    with tempfile.TemporaryDirectory(prefix="cm-") as folder, stopped_at_end(Mesh(Path(folder))) as mesh:
+    with new_mesh(all_tmp_paths) as mesh:
         join_all(mesh, "alpha", "beta", "gamma")
         yield mesh

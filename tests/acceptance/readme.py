@@ -15,7 +15,7 @@ _VARYING = (
     (r"\b(alpha|beta|gamma)\b", "PEER"),
     (r"distances: [\w ,]+", "distances"),
     (r"(linux|x64|arm64|gpu|[\w.-]+)(, [\w.-]+)+$", "LABELS"),
-    (r"(just now|\d+ s ago)", "WHEN"),
+    (r"(just now|\d+ (s|min|h) ago|in \d+ (s|min|h))", "WHEN"),
     (r"\d+(\.\d+)?", "N"),
     (r" +", " "),
 )

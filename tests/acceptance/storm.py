@@ -120,6 +120,7 @@ class Storm:
     def blow(self, kills: int) -> None:
         for number in range(kills):
             victim = self._random.choice(list(self.mesh))
+            wait_until(victim.hosts, f"{victim.name} has a runner host again", 20)
             if number % 2:
                 self._kill_at_a_point(victim, self._points[number // 2 % len(POINTS)])
             else:
@@ -166,6 +167,7 @@ class Storm:
         return time.monotonic() - began
 
     def _done(self, peer: Peer) -> bool:
+        assert peer in self.mesh.living, f"the daemon of {peer.name} ended by itself: {peer.log.read_text()[-3000:]}"
         status = Client(peer.home).get("/v1/status")
         return bool(status["runs"] >= len(self.accepted) and not status["unfinished"])
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
-from clockmesh.daemon.demo.peers import Mesh, Peer, stopped_at_end, wait_until
+from clockmesh.daemon.demo.peers import Peer, wait_until
 from clockmesh.runner.faults import VARIABLE, Point
-from tests.acceptance.conftest import join_all
+from tests.acceptance.conftest import join_all, new_mesh
 from tests.acceptance.storm import POINTS
 
 FLOW = """\
@@ -31,8 +30,8 @@ jobs:
 
 
 def test_whatever_point_it_dies_at_a_peer_ends_what_it_had_accepted() -> None:
-    with tempfile.TemporaryDirectory(prefix="cm-") as folder, stopped_at_end(Mesh(Path(folder))) as mesh:
-        faults = Path(folder) / "faults"
+    with new_mesh() as mesh:
+        faults = mesh.folder / "faults"
         join_all(mesh, "alpha", variables={"alpha": {VARIABLE: str(faults)}})
         for point in POINTS:
             _die_at(point, mesh["alpha"], faults)

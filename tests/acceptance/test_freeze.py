@@ -1,5 +1,5 @@
-"""SIGSTOP of the daemon that runs a job, alone or with everything below it: by D the job is dead or as frozen as its
-daemon, before another peer starts it; and what that one comes to stays, whatever thaws."""
+"""SIGSTOP of the daemon that runs a job, alone, with its host or with everything below it: by D the job is dead or as
+frozen as its daemon, before another peer starts it; and what that one comes to stays, whatever thaws."""
 
 from __future__ import annotations
 
@@ -70,22 +70,25 @@ def ended(mesh: Mesh, run: str) -> dict[str, Any]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("fault", ["", f"crash {Point.HOST_BEFORE_KILL}"])
+@pytest.mark.parametrize(("what", "fault"), [
+    ("daemon", ""), ("daemon", f"crash {Point.HOST_BEFORE_KILL}"), ("daemon and host", ""),
+])  # fmt: skip
 def test_a_frozen_daemons_job_is_dead_before_another_peer_starts_it(
-    faulty_mesh: Mesh, tmp_path: Path, trace: Path, fault: str
+    faulty_mesh: Mesh, tmp_path: Path, trace: Path, what: str, fault: str
 ) -> None:
     run, holder = start(faulty_mesh, trace)
     assert holder.daemon is not None
+    stopped = [holder.daemon.pid, *(holder.hosts() if "host" in what else ())]
     (tmp_path / "faults").write_text(fault)
-    holder.daemon.send_signal(signal.SIGSTOP)
+    send(signal.SIGSTOP, stopped)
     frozen = time.monotonic()
     wait_until(lambda: attempts(trace) == {1, 2}, "another peer starts it", TAKEN_OVER_S)
     taken_over = time.monotonic() - frozen
     time.sleep(frozen + FROZEN_S - time.monotonic())
-    holder.daemon.send_signal(signal.SIGCONT)
+    send(signal.SIGCONT, stopped)
     first, second = spans(trace)
     assert not overlaps([first, second])
-    print(f"\ndaemon frozen{', its host killed at D' if fault else ''}: attempt 2 ticks {taken_over:.1f} s later, "
+    print(f"\n{what} frozen{', its host killed at D' if fault else ''}: attempt 2 ticks {taken_over:.1f} s later, "
           f"{(second.first_ns - first.last_ns) / 1e9:.2f} s after the last tick of attempt 1")
     job = ended(faulty_mesh, run)["jobs"][0]
     assert (job["conclusion"], job["attempt"], job["duplicates"]) == ("success", 2, 0)

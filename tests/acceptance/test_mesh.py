@@ -7,7 +7,7 @@ import subprocess
 from collections import Counter
 from pathlib import Path
 
-from clockmesh.daemon.demo.peers import Mesh, wait_until
+from clockmesh.daemon.demo.peers import Mesh, share_with_jobs, wait_until
 
 HELLO = """\
 name: Hello
@@ -88,11 +88,12 @@ jobs:
 """
     run = mesh["alpha"].json("run", "submit", write(tmp_path, flow))["run"]
     wait_until(lambda: pid.exists() and pid.read_text().strip(), "the job runs", 15)
+    (job,) = [found for peer in mesh for found in peer.processes(int(pid.read_text()))]
     mesh["beta"].run("run", "cancel", run)
     mesh["alpha"].run("run", "wait", run, "--timeout", "30", good=(8,))
     shown = mesh["gamma"].json("run", "show", run)
     assert (shown["status"], shown["conclusion"]) == ("cancelled", "cancelled")
-    assert not Path(f"/proc/{pid.read_text().strip()}").exists()
+    assert not Path(f"/proc/{job}").exists()
 
 
 def test_a_job_that_no_peer_can_run_waits_and_can_be_cancelled(mesh: Mesh, tmp_path: Path) -> None:
@@ -146,7 +147,7 @@ jobs:
 
 def test_a_hundred_trivial_workflows_start_once_each_and_spread(mesh: Mesh, tmp_path: Path) -> None:
     sides = tmp_path / "sides"
-    sides.mkdir()
+    share_with_jobs(sides)
     runs = []
     for number in range(100):
         flow = f"""\

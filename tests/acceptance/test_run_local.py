@@ -25,13 +25,14 @@ class Local:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._temp = folder / "temp"
-        self._temp.mkdir()
+        self._temp.mkdir(parents=True)
 
     def start(self, text: str, *words: str) -> subprocess.Popen[str]:
         (self.folder / "flow.yml").write_text(text)
+        places = {"TMPDIR": str(self._temp), "XDG_STATE_HOME": str(self.folder / "state")}
         return subprocess.Popen(
             [sys.executable, "-m", "clockmesh.daemon.cli", "run", "local", "flow.yml", *words],
-            cwd=self.folder, env={**os.environ, "TMPDIR": str(self._temp)}, text=True,
+            cwd=self.folder, env={**os.environ, **places}, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
@@ -58,7 +59,7 @@ def _environment(name: str) -> bytes:
 
 @pytest.fixture
 def local(tmp_path: Path) -> Local:
-    return Local(tmp_path)
+    return Local(tmp_path / "here")  # git trusts a folder of its own user alone
 
 
 def job(name: str, *steps: str, more: str = "") -> str:
@@ -73,6 +74,57 @@ def test_jobs_run_after_what_they_need_and_each_line_tells_its_job(local: Local)
     assert complained == ""
     assert printed.index("first | one-2\n") < printed.index("second | two-3 success\n")
     assert printed.endswith("flow > success\n")
+
+
+def test_a_matrix_made_of_outputs_and_a_called_workflow_become_jobs(local: Local) -> None:
+    called = (
+        "on:\n  workflow_call:\n    inputs: {who: {type: string}}\n"
+        "    outputs: {text: {value: '${{ jobs.a.outputs.text }}'}}\njobs:\n  a:\n    runs-on: ubuntu-latest\n"
+        "    outputs: {text: '${{ steps.s.outputs.text }}'}\n    steps:\n"
+        "      - {id: s, run: 'echo \"text=hi ${{ inputs.who }}\" >> $GITHUB_OUTPUT'}\n"
+    )
+    repository(local.folder, {".github/workflows/called.yml": called})
+    list_ = "    outputs: {list: '${{ steps.s.outputs.list }}'}\n"
+    text = HEAD + job("first", "{id: s, run: 'echo list=[1,2] >> $GITHUB_OUTPUT'}", more=list_) + (
+        "  call:\n    needs: first\n    uses: ./.github/workflows/called.yml\n"
+        "    with: {who: '${{ join(fromJSON(needs.first.outputs.list)) }}'}\n"
+    ) + job("each", 'run: echo "v=$((${{ matrix.v }} * 11)) ${{ needs.call.outputs.text }}"',
+            more="    needs: [first, call]\n    strategy: {matrix: {v: '${{ fromJSON(needs.first.outputs.list) }}'}}\n")
+    printed, _ = local.run(text)
+    assert "each (1) | v=11 hi 1,2\n" in printed
+    assert "each (2) | v=22 hi 1,2\n" in printed
+    assert "call / a > success" in printed
+
+
+def test_of_jobs_in_one_group_one_runs_one_waits_and_older_waiting_ones_give_way(local: Local) -> None:
+    step = 'run: echo "at $(date +%s%N)"; sleep 1; echo "to $(date +%s%N)"'
+    text = HEAD + "".join(job(name, step, more="    concurrency: one\n") for name in "abc")
+    printed, _ = local.run(text, status=8)
+    assert [
+        next(line for line in printed.splitlines() if line.startswith(f"{name} > ")).split(" in ")[0] for name in "abc"
+    ] == ["a > success", "b > cancelled", "c > success"]
+    begun = {line[0]: int(line.rpartition(" ")[2]) for line in printed.splitlines() if "| at 1" in line}
+    ended = {line[0]: int(line.rpartition(" ")[2]) for line in printed.splitlines() if "| to 1" in line}
+    assert ended["a"] <= begun["c"]
+
+
+def test_a_run_that_waits_for_its_group_ends_at_once_when_it_is_asked_to(local: Local) -> None:
+    text = HEAD.replace("jobs:", "concurrency: {group: '${{ github.event_name }}'}\njobs:") + job(
+        "slow", "run: echo begun-$((1+1)); sleep 60"
+    )
+    first, second = local.start(text), local.start(text)
+    streams = {process: process.stdout for process in (first, second)}
+    try:
+        waiting = next(each for each, stream in streams.items() if "waiting for the concurrency" in stream.readline())
+        waiting.send_signal(signal.SIGINT)
+        printed, _ = waiting.communicate(timeout=20)
+        assert "slow > cancelled" in printed
+        assert "begun-2" not in printed
+        assert waiting.returncode == 8
+    finally:
+        for process in streams:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=20)
 
 
 def test_a_failing_job_fails_the_command_and_a_daemonised_child_ends(local: Local) -> None:

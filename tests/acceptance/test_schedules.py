@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from clockmesh.daemon.demo.peers import Mesh, Peer, stopped_at_end, wait_until
+from clockmesh.daemon.demo.peers import Peer, wait_until
 from clockmesh.daemon.demo.repository import git, served_repository
-from tests.acceptance.conftest import join_all
+from tests.acceptance.conftest import join_all, new_mesh
 
 SPEED = 20
 """A minute of the schedule's clock passes in three seconds."""
@@ -38,7 +38,7 @@ def test_ticks_stand_on_one_another_while_a_peer_is_killed_and_comes_back() -> N
     with (
         tempfile.TemporaryDirectory(prefix="cm-") as folder,
         served_repository(Path(folder)) as repository,
-        stopped_at_end(Mesh(Path(folder))) as mesh,
+        new_mesh() as mesh,
     ):
         join_all(mesh, "alpha", "beta", "gamma", options=("--schedule-clock", f"{SPEED}@{int(time.time())}"))
         work = Path(folder) / "first"

@@ -3,13 +3,12 @@ is lost, and the attempts of a job never overlap."""
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
-from clockmesh.daemon.demo.peers import Mesh, stopped_at_end
+from clockmesh.daemon.demo.peers import share_with_jobs
+from tests.acceptance.conftest import new_mesh
 from tests.acceptance.storm import Accepted, Storm
 from tests.acceptance.ticking import PERIOD_S, Span, overlaps, spans
 
@@ -19,11 +18,9 @@ from tests.acceptance.ticking import PERIOD_S, Span, overlaps, spans
     pytest.param(50, 2, id="50-kills", marks=pytest.mark.long),
 ])  # fmt: skip
 def test_after_a_storm_of_kills_all_is_done_and_no_two_attempts_of_a_job_overlapped(kills: int, seed: int) -> None:
-    with (
-        tempfile.TemporaryDirectory(prefix="cm-") as folder,
-        stopped_at_end(Mesh(Path(folder))) as mesh,
-    ):
-        storm = Storm(mesh, Path(folder), seed)
+    with new_mesh() as mesh:
+        share_with_jobs(mesh.shared)
+        storm = Storm(mesh, mesh.shared, seed)
         with storm.crowd():
             storm.blow(kills)
         settled = storm.settle()

@@ -22,7 +22,10 @@ from tests.acceptance.booted import SOURCE, Booted, booted, wheels, why_not
 UNITS = ("clockmeshd.service", "clockmesh-host.service")
 GUIDE = SOURCE / "docs/systemd.md"
 THERE = "/opt/source"
-TRACE = "/var/cache/clockmesh/trace"
+OUTBOX = "/var/cache/clockmesh/outbox"
+TRACE = f"{OUTBOX}/trace"
+CONFIG = "var/lib/clockmesh/config.yml"
+SHARING = f"sandbox_paths: [{OUTBOX}]\n"
 ELSEWHERE = ("apt-get ", "systemd/install\n", "python3 -m pip wheel ")
 """Commands of the guide that need a network: the machine here has none, and the wheels are made outside of it."""
 
@@ -69,6 +72,10 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
     copies = ((SOURCE / "systemd", f"{THERE}/systemd"), (SOURCE / "docs", f"{THERE}/docs"), (folder, f"{THERE}/wheels"))
     with booted(*copies) as machine:
         follow_guide(machine, "Install")
+        machine.run("install", "-d", "-o", "clockmesh", OUTBOX)
+        (machine.root / CONFIG).write_text(SHARING)
+        (machine.root / CONFIG).chmod(0o644)
+        machine.run("systemctl", "restart", "clockmeshd")
         yield machine
 
 
@@ -132,6 +139,13 @@ def end_run(machine: Booted, run: str) -> None:
     wait_answering(machine)
     machine.run("clockmesh", "run", "cancel", run)
     machine.run("clockmesh", "run", "wait", run, "--timeout", "40", good=(8,))
+
+
+def job_pid(machine: Booted) -> int:
+    """Of the job that ticks, outside of its sandbox, where it has another number."""
+    found = machine.run("pgrep", "-u", "clockmesh", "-f", "^python3 -$").split()
+    assert len(found) == 1, found
+    return int(found[0])
 
 
 def gone(machine: Booted, pid: int) -> bool:
@@ -217,7 +231,7 @@ def test_a_killed_daemon_is_back_in_seconds_and_its_job_lives(up: Booted) -> Non
 @pytest.mark.long
 def test_a_stopped_host_ends_its_jobs_and_takes_the_daemon_along(up: Booted) -> None:
     run = start_ticking(up, 600)
-    _, pid, _ = ticks(up)[-1]
+    pid = job_pid(up)
     took = timed(lambda: up.run("systemctl", "stop", "clockmesh-host"))
     print(f"the host was stopped in {took:.2f} s")
     assert gone(up, pid)
@@ -232,7 +246,7 @@ def test_a_stopped_host_ends_its_jobs_and_takes_the_daemon_along(up: Booted) -> 
 @pytest.mark.long
 def test_a_restarted_host_ends_its_jobs_and_they_run_again(up: Booted) -> None:
     run = start_ticking(up, 600)
-    _, pid, _ = ticks(up)[-1]
+    pid = job_pid(up)
     up.run("systemctl", "restart", "clockmesh-host")
     assert gone(up, pid)
     again = timed(lambda: wait_until(lambda: ticks(up)[-1][0] == 2, "the job runs again", 30))
@@ -243,7 +257,7 @@ def test_a_restarted_host_ends_its_jobs_and_they_run_again(up: Booted) -> None:
 @pytest.mark.long
 def test_a_host_that_hangs_is_killed_with_its_jobs_before_the_lease_ends(up: Booted) -> None:
     run = start_ticking(up, 600)
-    _, pid, _ = ticks(up)[-1]
+    pid = job_pid(up)
     up.run("kill", "-STOP", up.property("clockmesh-host", "MainPID"))
     took = timed(lambda: wait_until(lambda: gone(up, pid), "the job of the hanging host ends", 30))
     print(f"the job of a host that hangs was ended after {took:.1f} s")
@@ -255,7 +269,7 @@ def test_a_host_that_hangs_is_killed_with_its_jobs_before_the_lease_ends(up: Boo
 @pytest.mark.long
 def test_a_killed_host_takes_its_jobs_along_and_they_run_again(up: Booted) -> None:
     run = start_ticking(up, 600)
-    _, pid, _ = ticks(up)[-1]
+    pid = job_pid(up)
     up.run("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "clockmesh-host")
     wait_until(lambda: gone(up, pid), "the job ends with its host", 5)
     again = timed(lambda: wait_until(lambda: ticks(up)[-1][0] == 2, "the job runs again", 30))
@@ -273,17 +287,24 @@ def test_an_idle_host_stays(up: Booted) -> None:
 
 
 @pytest.mark.long
-def test_a_sandbox_can_be_made_in_a_job(up: Booted) -> None:
-    box = ("bwrap --ro-bind / / --dev /dev --proc /proc --tmpfs /tmp --tmpfs /var/lib/clockmesh --unshare-all"
-           " --die-with-parent")
-    run = submit(up, "name: boxed (p2p-workflow)\non: push\njobs:\n  boxed:\n    runs-on: self-hosted\n    steps:\n"
-                     f"      - run: {box} sh -c 'ls /proc /var/lib/clockmesh'\n")
-    up.run("clockmesh", "run", "wait", run, "--timeout", "30")
+def test_a_job_is_in_a_sandbox_and_reaches_nothing_of_the_peer(up: Booted) -> None:
+    assert "in a sandbox (bubblewrap)" in up.run("clockmesh", "status")
+    script = ("id -un; ls -d /var/lib/clockmesh /var/cache/clockmesh /opt/clockmesh || true; ls -A ~ /tmp;"
+              " ps -e --no-headers | wc -l; grep NoNewPrivs /proc/self/status; ! touch /etc/x 2>&1")
+    for labels, network in (("self-hosted", "on"), ("[self-hosted, network-off]", "off")):
+        run = submit(up, "name: boxed (p2p-workflow)\non: push\njobs:\n  boxed:\n"
+                         f"    runs-on: {labels}\n    steps:\n      - run: {script}\n")
+        up.run("clockmesh", "run", "wait", run, "--timeout", "30")
+        log = up.run("clockmesh", "run", "logs", run, "--job", "boxed").splitlines()
+        assert f"in a sandbox (bubblewrap): network {network}" in log[1]
+        assert "runner" in log
+        assert "ls: cannot access '/var/lib/clockmesh': No such file or directory" in log
+        assert not any("identity.key" in line for line in log)
 
 
 @pytest.mark.long
 def test_a_wrong_configuration_stays_down_and_says_where(up: Booted) -> None:
-    config = up.root / "var/lib/clockmesh/config.yml"
+    config = up.root / CONFIG
     config.write_text("slots: 2\nlabel: [gpu]\n")
     config.chmod(0o644)
     try:
@@ -293,7 +314,7 @@ def test_a_wrong_configuration_stays_down_and_says_where(up: Booted) -> None:
         assert found == ["failed", "78", "0"]
         assert "config.yml:2: unknown key 'label'" in up.run("journalctl", "--unit", "clockmeshd", "--lines", "20")
     finally:
-        config.unlink()
+        config.write_text(SHARING)
 
 
 @pytest.mark.long

@@ -93,7 +93,7 @@ def test_a_killed_daemon_comes_back_to_its_job(fresh_mesh: Mesh, tmp_path: Path)
 def test_a_killed_daemon_and_host_lose_the_job_to_another_peer(fresh_mesh: Mesh, tmp_path: Path) -> None:
     run, trace = submit_ticking(fresh_mesh, tmp_path)
     holder = holder_of(fresh_mesh, trace)
-    job = read(trace)[-1].pid
+    (job,) = holder.processes(read(trace)[-1].pid)
     (host,) = holder.hosts()
     holder.kill()
     os.kill(host, signal.SIGKILL)

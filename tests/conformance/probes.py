@@ -36,7 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.conformance.probes", description=__doc__.split("\n")[0])
     parser.add_argument("folder", nargs="?", type=Path, default=FOLDER, metavar="FOLDER")
     parser.add_argument("--only", default="", metavar="TEXT", help="probes with this in their id")
+    parser.add_argument("--sandbox", action="store_true", help="each as `run local --sandbox`")
     options = parser.parse_args(arguments)
+    more = ("--sandbox",) if options.sandbox else ()
     if not (options.folder / "probes.json").is_file():
         print(f"no probes here: {options.folder / 'probes.json'} is absent")
         return 2
@@ -45,22 +47,23 @@ def main(arguments: list[str] | None = None) -> int:
     judge = _judge(options.folder)
     failed = 0
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for probe, bad in zip(probes, pool.map(lambda probe: check(judge, options.folder, probe), probes), strict=True):
+        judged = pool.map(lambda probe: check(judge, options.folder, probe, more), probes)
+        for probe, bad in zip(probes, judged, strict=True):
             failed += bool(bad)
             print(f"{'FAILED' if bad else 'passed'} {probe['id']}{': ' if bad else ''}{'; '.join(bad)}", flush=True)
     print(f"{len(probes) - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 
-def check(judge: Any, folder: Path, probe: dict[str, Any]) -> list[str]:
-    """What is wrong with how a probe went; nothing, where it passed."""
+def check(judge: Any, folder: Path, probe: dict[str, Any], more: tuple[str, ...] = ()) -> list[str]:
+    """What is wrong with how a probe went; nothing, where it passed. `more`: words for the command."""
     with tempfile.TemporaryDirectory(prefix="probe-") as made:
         work = Path(made)
         _copy(folder / probe["dir"], work / "repository")
         _write_secrets(work / "secrets", probe.get("secrets") or {})
         starts = [run["start_s"] for run in probe.get("runs", [{"start_s": 0}])]
         with ThreadPoolExecutor(len(starts)) as pool:
-            seen = list(pool.map(lambda start: observe(probe, work, start), starts))
+            seen = list(pool.map(lambda start: observe(probe, work, start, more), starts))
     expects = probe["expect"] if isinstance(probe["expect"], list) else [probe["expect"]]
     bad = []
     for expect, observed in zip(expects, seen, strict=True):
@@ -73,11 +76,11 @@ def check(judge: Any, folder: Path, probe: dict[str, Any]) -> list[str]:
     return bad
 
 
-def observe(probe: dict[str, Any], work: Path, start_s: float) -> dict[str, Any]:
+def observe(probe: dict[str, Any], work: Path, start_s: float, more: tuple[str, ...] = ()) -> dict[str, Any]:
     """The record of one run of the probe."""
     time.sleep(start_s)
     process = subprocess.Popen(
-        [sys.executable, "-m", "clockmesh.daemon.cli", *_words(probe, work)],
+        [sys.executable, "-m", "clockmesh.daemon.cli", *_words(probe, work), *more],
         cwd=work / "repository",
         env=_environment(),
         stdin=subprocess.DEVNULL,

@@ -30,8 +30,9 @@ from tests.integration.runner_support import in_child, repository
 
 FOLDER = Path(os.environ.get("CLOCKMESH_PROBES", ROOT.parent / "shared" / "probes"))
 
-OF_THE_MESH = {"v15", "v17", "v35", "v55", "v56", "v57"}
-"""Several jobs at once, or a person's cancel: what the coordinator does."""
+OF_THE_MESH = {"v14", "v15", "v17", "v35", "v46", "v47", "v55", "v56", "v57"}
+"""Several jobs at once, jobs that results bring, a person's cancel: what the coordinator does, and `run local` with it
+(see `probes`)."""
 MINUTES = {"v33", "v34"}
 """Their time limits are whole minutes."""
 LATER = {"v25", "v27", "v28", "v29", "v30", "v31", "v32", "v58", "v60"}

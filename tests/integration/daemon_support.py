@@ -56,6 +56,9 @@ class Bench:
     async def start(self, name: str, timing: Timing | None = None) -> Peer:
         """A peer with the home `name`, new or as it was left; with clocks of its own where they are given."""
         home = Home(self.folder / name)
+        home.make()
+        if not home.config.exists():
+            home.config.write_text("sandbox: none\n")  # jobs touch files of the tests, which look at processes too
         peer = Peer(name, home, Service(home, listen=LOOPBACK, timing=timing or self._timing), trio.CancelScope())
         await self._nursery.start(self._live, peer)
         self.peers.append(peer)

@@ -38,6 +38,8 @@ class Recorder:
         self.nodes: list[tuple[PeerId, bytes]] = []
         self.beacons: list[tuple[PeerId, bytes]] = []
         self.asked_by: list[PeerId] = []
+        self.served: frozenset[PeerId] = frozenset()
+        """Who gets nodes otherwise."""
         self.up: list[PeerId] = []
         self.down: list[PeerId] = []
         self.answers: Callable[[PeerId, Message], AsyncIterator[Message]] = _done
@@ -54,9 +56,10 @@ class Recorder:
         self._news.set()
         self._news = trio.Event()
 
-    async def gossiped(self, peer: PeerId, data: bytes) -> None:
+    async def gossiped(self, peer: PeerId, data: bytes) -> frozenset[PeerId] | None:
         self.nodes.append((peer, data))
         self._note()
+        return self.served
 
     async def beaconed(self, peer: PeerId, data: bytes) -> None:
         self.beacons.append((peer, data))

@@ -17,8 +17,9 @@ from clockmesh.daemon.submitting import Order
 from clockmesh.protocol.result import Conclusion
 from clockmesh.protocol.schedules import CatchUp, Overlap
 from clockmesh.runner import host_jobs
-from clockmesh.runner.host_jobs import DEADLINE, Jobs
+from clockmesh.runner.host_jobs import Jobs
 from clockmesh.runner.host_messages import Ended, Report, Started
+from clockmesh.runner.keeper import DEADLINE
 from tests.integration.daemon_support import bench, ended, until, workflow
 from tests.integration.runner_hosts import script, spec_of
 from tests.integration.runner_support import alive, in_child, wait_for

@@ -11,15 +11,16 @@ from pathlib import Path
 import pytest
 import trio
 
-from clockmesh.coordinator.view import run_view
+from clockmesh.coordinator.view import explain, run_view
 from clockmesh.daemon.errors import ConfigurationError, NotAllowed
 from clockmesh.daemon.member import Timing
 from clockmesh.daemon.network import JoinDenied
 from clockmesh.daemon.service import Service
 from clockmesh.protocol.ids import RunId
 from clockmesh.protocol.invitation import Invitation
+from clockmesh.protocol.plan import Guard
 from clockmesh.protocol.result import Conclusion
-from tests.integration.daemon_support import Peer, bench, end_hosts, ended, until, workflow
+from tests.integration.daemon_support import Peer, bench, end_hosts, ended, live, until, workflow
 
 HASTY = Timing(beacon_period=0.2, lease=3.0)
 """Takeover within seconds instead of a quarter of a minute."""
@@ -105,6 +106,20 @@ async def test_a_running_jobs_log_is_followed_from_another_peer(tmp_path: Path) 
         assert seen[-1] == "last"
 
 
+async def test_a_log_whose_peer_is_gone_is_said_to_be_missing(tmp_path: Path) -> None:
+    async with bench(tmp_path / "homes") as made:
+        alpha, beta = await made.mesh("alpha", "beta")
+        run = await alpha.service.submit(workflow("echo first\nsleep 60"), "t.yml")
+        await until(lambda: alpha.job(run).status == "in_progress", "the job runs")
+        holder, other = sorted((alpha, beta), key=lambda peer: peer.service.me != alpha.job(run).peer)
+        await until(lambda: run in other.service.machine.runs and other.job(run).status == "in_progress", "told")
+        await holder.stop()
+        await until(lambda: live(other) == 1, "its end is noticed")
+        lines = [line async for line in other.service.read_log(run)]
+        told = f"{holder.name} runs it and does not answer: its log is missing here"
+        assert [(line.key, line.missing) for line in lines] == [("a", told)]
+
+
 async def test_a_runs_content_outlives_the_peer_that_brought_it(tmp_path: Path) -> None:
     async with bench(tmp_path) as made:
         alpha, beta, gamma = await made.mesh("alpha", "beta", "gamma")
@@ -143,6 +158,24 @@ async def test_an_expired_invitation_is_refused_by_the_joiner_itself(tmp_path: P
         await trio.sleep(max(0.0, invitation.expires_ms / 1000 - time.time()) + 0.05)
         with pytest.raises(NotAllowed, match="expired"):
             await beta.service.join(invitation.to_line(), "beta")
+
+
+async def test_what_has_lost_its_majority_is_abandoned_for_a_run_that_needs_none(tmp_path: Path) -> None:
+    async with bench(tmp_path, HASTY) as made:
+        alpha, beta, gamma = await made.mesh("alpha", "beta", "gamma")
+        await beta.stop()
+        await gamma.stop()
+        await until(lambda: live(alpha) == 1, "alpha is alone")
+        stuck = await alpha.service.submit(workflow("true"), "t.yml")
+        (_, told, *_) = explain(alpha.service.machine, stuck, alpha.service.now())
+        assert "start clockmeshd on beta, gamma, or if they are gone for good" in told
+        assert f"clockmesh run rerun {stuck.hex()[:12]} --abandon --guard lease" in told
+        again = await alpha.service.rerun(stuck, abandon=True, guard=Guard.LEASE)
+        assert again.may_be_running == ()
+        assert (await ended(alpha, again.run)).conclusion is Conclusion.SUCCESS
+        beta = await made.start("beta")
+        for peer in (alpha, beta):
+            assert (await ended(peer, stuck)).conclusion is Conclusion.CANCELLED
 
 
 async def test_a_home_restored_from_a_backup_never_appends_again(tmp_path: Path) -> None:

@@ -33,6 +33,38 @@ async def test_a_run_goes_from_submission_to_its_result_log_and_output(tmp_path:
         assert alpha.service.find_run(run.hex()[:6]) == run
 
 
+async def test_jobs_that_depend_on_results_are_planned_when_these_are_there(tmp_path: Path) -> None:
+    head = b"name: p2p-workflow\non: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n"
+    text = head + b"""\
+    outputs: {list: '${{ steps.s.outputs.list }}'}
+    steps: [{id: s, run: 'echo list=[3,4] >> $GITHUB_OUTPUT'}]
+  each:
+    needs: a
+    runs-on: ubuntu-latest
+    strategy: {matrix: {v: '${{ fromJSON(needs.a.outputs.list) }}'}}
+    steps: [{run: 'echo v=$((${{ matrix.v }} * 11))'}]
+  none:
+    needs: a
+    if: needs.a.outputs.list == ''
+    runs-on: ubuntu-latest
+    strategy: {matrix: {v: '${{ fromJSON(needs.a.outputs.list) }}'}}
+    steps: [{run: 'true'}]
+  end:
+    needs: [each, none]
+    if: always()
+    runs-on: ubuntu-latest
+    steps: [{run: 'echo each=${{ needs.each.result }} none=${{ needs.none.result }}'}]
+"""
+    async with bench(tmp_path) as made:
+        alpha = await made.start("alpha")
+        await alpha.service.init("alpha")
+        run = await alpha.service.submit(text, "t.yml")
+        view = await ended(alpha, run)
+        assert view.conclusion is Conclusion.SUCCESS
+        assert [job.key for job in view.jobs] == ["a", "each (3)", "each (4)", "(expand) none", "end"]
+        assert {"v=33", "v=44", "each=success none=skipped"} <= set(await texts(alpha.service, run))
+
+
 async def test_without_a_mesh_a_daemon_says_how_to_get_one(tmp_path: Path) -> None:
     async with bench(tmp_path) as made:
         alpha = await made.start("alpha")

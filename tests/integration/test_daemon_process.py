@@ -51,6 +51,7 @@ def daemon(home: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
 def test_a_daemon_starts_says_so_and_ends_in_order(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     init_alone(home, "alpha", 1)
+    home.config.write_text("sandbox: none\n")
     with daemon(home.path, "--listen", "127.0.0.1:0") as process:
         assert home.control_socket.exists()
         began = time.monotonic()

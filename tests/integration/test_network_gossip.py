@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 
 import trio
 from libp2p.pubsub.pb import rpc_pb2
@@ -16,6 +17,7 @@ from clockmesh.protocol.keys import SigningKey
 from tests.integration.network_support import meshed
 
 _MESH = MeshId(bytes(32))
+_STRANGER = SigningKey(bytes(32)).peer
 
 
 async def test_a_message_is_known_by_the_hash_of_its_data_and_carries_no_author() -> None:
@@ -38,6 +40,20 @@ async def test_a_node_is_passed_on_between_members_that_are_not_connected_to_eac
             await each.recorder.until(lambda each=each, gone=gone: gone.id in each.recorder.down)
         await one.network.publish(b"by way of two")
         await three.recorder.until(lambda: three.recorder.nodes == [(two.id, b"by way of two")])
+
+
+async def test_a_node_is_not_passed_on_to_a_member_that_gets_it_otherwise() -> None:
+    async with meshed(3) as (one, two, three):
+        two.recorder.served = frozenset([three.id])
+        mesh = one.network._mesh
+        for each, others in ((one, [two]), (three, [two])):
+            each.network.set_mesh(mesh, {other.id: other.network.addresses for other in others})
+        for each, gone in ((one, three), (three, one)):
+            await each.recorder.until(lambda each=each, gone=gone: gone.id in each.recorder.down)
+        await one.network.publish(b"not by way of two")
+        await two.recorder.until(lambda: two.recorder.heard == [b"not by way of two"])
+        await two.network.publish(b"from two")
+        await three.recorder.until(lambda: three.recorder.heard == [b"from two"])
 
 
 async def test_what_is_known_already_is_not_asked_for_again() -> None:
@@ -77,6 +93,40 @@ async def test_a_node_that_the_daemon_refuses_is_not_passed_on() -> None:
     await hub._take(source, libp2p_id(source), rpc_pb2.RPC(publish=[message]))
     assert len(hub.peer_queues[other]) == 0
     assert hub.router.mcache.msgs == {}
+
+
+async def test_a_message_asked_for_thousands_of_times_is_sent_once_and_no_answer_outgrows_an_rpc() -> None:
+    hub, _ = _hub()
+    await hub.join(_MESH)
+    for number in range(10):
+        await hub.publish(bytes([number]) * 200_000)
+    ids = list(hub.router.mcache.msgs)
+    other = libp2p_id(SigningKey(os.urandom(32)).peer)
+    hub.peer_queues[other] = Queue()
+    wishes = [rpc_pb2.ControlIWant(messageIDs=ids[:1] * 20_000), rpc_pb2.ControlIWant(messageIDs=ids)]
+    await hub._take(_STRANGER, other, rpc_pb2.RPC(control=rpc_pb2.ControlMessage(iwant=wishes)))
+    answer = await hub.peer_queues[other].pop()
+    assert [each.data[:1] for each in answer.publish] == [b"\0", b"\1", b"\2", b"\3", b"\4"]
+    assert len(hub.peer_queues[other]) == 0
+
+
+async def test_no_note_is_kept_of_topics_that_a_peer_makes_up() -> None:
+    hub, _ = _hub()
+    await hub.join(_MESH)
+    other = libp2p_id(SigningKey(os.urandom(32)).peer)
+    made_up = [f"topic {number}" for number in range(1000)]
+    control = rpc_pb2.ControlMessage(
+        ihave=[rpc_pb2.ControlIHave(topicID=topic, messageIDs=[os.urandom(32)]) for topic in made_up],
+        graft=[rpc_pb2.ControlGraft(topicID=topic) for topic in made_up],
+        prune=[rpc_pb2.ControlPrune(topicID=topic, backoff=2**60) for topic in (*made_up, hub.topic)],
+    )
+    await hub._take(_STRANGER, other, rpc_pb2.RPC(control=control))
+    for topic in made_up:
+        await hub._subscription(other, None, rpc_pb2.RPC.SubOpts(subscribe=True, topicid=topic))
+    router = hub.router
+    notes = (router.back_off, router.graft_flood_tracking[other], router.ihave_message_limits[other], hub.peer_topics)
+    assert set().union(*notes) <= {hub.topic}
+    assert router.back_off[hub.topic][other] < time.time() + 70
 
 
 async def test_the_cache_forgets_after_its_history() -> None:
@@ -133,8 +183,8 @@ def test_what_was_seen_is_bounded_and_the_oldest_go_first() -> None:
 def _hub(*, accept: bool = True) -> tuple[Hub, list[tuple[PeerId, bytes]]]:
     delivered: list[tuple[PeerId, bytes]] = []
 
-    async def deliver(peer: PeerId, data: bytes) -> bool:
+    async def deliver(peer: PeerId, data: bytes) -> frozenset[PeerId] | None:
         delivered.append((peer, data))
-        return accept
+        return frozenset() if accept else None
 
     return Hub(SigningKey(os.urandom(32)).peer, Router(), deliver), delivered

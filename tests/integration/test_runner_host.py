@@ -153,6 +153,21 @@ def test_an_extension_after_the_deadline_revives_nothing(home, tmp_path):
         gone(pids)
 
 
+def test_at_its_deadline_a_job_dies_although_its_host_stands_still(home, tmp_path):
+    with running_host(home) as host:
+        daemon = Daemon(home)
+        deadline = boottime() + 1.5
+        spec, pids = start_long(daemon, home, tmp_path, deadline=deadline)
+        daemon.send(messages.Extend(spec.ref, deadline + 0.5))
+        wait_for(lambda: boottime() > deadline, "time passes")
+        assert all(map(alive, pids))
+        host.process.send_signal(signal.SIGSTOP)
+        gone(pids, 2.0)
+        assert deadline + 0.5 <= boottime() < deadline + 2.5
+        host.process.send_signal(signal.SIGCONT)
+        assert daemon.wait(messages.Ended, spec.ref).why == "deadline"
+
+
 def test_a_start_whose_deadline_has_passed_starts_nothing(home):
     with running_host(home):
         daemon = Daemon(home)

@@ -172,7 +172,7 @@ async def test_a_schedule_is_listed_paused_resumed_triggered_and_removed_by_name
             "schedule": schedule.hex(), "name": "tick", "path": "tick.yml", "remote": None,
             "lines": [{"cron": "0 6 * * *", "timezone": "UTC"}], "guard": "lease", "electorate": ["alpha", "beta"],
             "catch_up": "last", "overlap": "skip", "jitter_s": 0, "priority": 5.0, "paused": False, "next_at": "",
-            "last": None,
+            "last": None, "warning": None,
         }
         with pytest.raises(Conflict, match="another --name"):
             await beta.service.add_schedule(ordered(body, name="TICK"))
@@ -187,6 +187,28 @@ async def test_a_schedule_is_listed_paused_resumed_triggered_and_removed_by_name
         assert (await ask(beta, "GET", "/v1/schedules"))["schedules"] == []
         with pytest.raises(NotFound, match="schedule list"):
             await ask(beta, "POST", "/v1/schedules/tick/trigger")
+
+
+async def test_a_schedule_that_lost_its_quorum_says_so_and_is_rescued_by_a_persons_word(tmp_path: Path) -> None:
+    async with bench(tmp_path / "homes", timing(fast_wall())) as made:
+        alpha, beta, gamma = await made.mesh("alpha", "beta", "gamma")
+        schedule = await alpha.service.add_schedule(ordered(workflow("true"), name="nightly", overlap=Overlap.ALLOW))
+        await ticked(alpha, schedule, 1)
+        assert (await ask(alpha, "GET", "/v1/status"))["warnings"] == []
+        await gamma.stop()
+        await beta.stop()
+        await until(lambda: live(alpha) == 1, "alpha is alone")
+        (warning,) = (await ask(alpha, "GET", "/v1/status"))["warnings"]
+        assert warning.startswith("nightly has stopped: only alpha is left of its electorate of 3 and 2 are needed")
+        assert (await ask(alpha, "GET", "/v1/schedules"))["schedules"][0]["warning"] == warning
+        with pytest.raises(Conflict, match="say --abandon"):
+            await ask(alpha, "POST", "/v1/schedules/nightly/rescue")
+        rescued = await ask(alpha, "POST", "/v1/schedules/nightly/rescue", {"abandon": True})
+        assert (rescued["instead_of"], rescued["may_be_running"]) == (schedule.hex(), ["beta", "gamma"])
+        new = alpha.service.find_schedule("nightly")
+        assert new.hex() == rescued["schedule"] != schedule.hex()
+        await ticked(alpha, new, 2)
+        assert (await ask(alpha, "GET", "/v1/status"))["warnings"] == []
 
 
 async def test_the_command_adds_what_it_lists_and_ends_it(tmp_path: Path) -> None:
@@ -235,7 +257,9 @@ async def test_the_command_adds_what_it_lists_and_ends_it(tmp_path: Path) -> Non
     [
         (ordered(b"name: p2p-workflow\non: push\njobs: {a: {runs-on: x, steps: [{run: x}]}}\n"), WorkflowError,
          "tick.yml:1:1: the workflow has no `on.schedule`; add `schedule:"),
-        (ordered(workflow("x", more="      timezone: Mars/Base")), WorkflowError, "no timezone `Mars/Base`"),
+        (ordered(workflow("x", more="      timezone: Mars/Base")), WorkflowError,
+         "tick.yml:4:13: there is no timezone `Mars/Base`; names are"),
+        (ordered(workflow("x", more="      timezone: Europe/Belin")), WorkflowError, "did you mean `Europe/Berlin`?"),
         (ordered(workflow("x", cron="0 0 31 11 *")), WorkflowError, "names a day that no calendar has"),
         (ordered(workflow("x"), jitter_s=100_000), UsageError, "jitter is 100000 s"),
         (ordered(workflow("x"), name="a/b"), UsageError, "give --name"),

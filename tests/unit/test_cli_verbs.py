@@ -198,6 +198,19 @@ def test_logs_are_prefixed_by_their_job_unless_one_is_asked_for(
     assert daemon.asked[1][0] == "GET /v1/runs/abcd/logs?follow=0&job=build%20%28a%2C%201%29"
 
 
+def test_a_part_of_a_log_that_nobody_gives_is_said_on_standard_error(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gap = {"job": "a", "missing": "gamma runs it and does not answer: its log is missing here"}
+    daemon.answers["GET /v1/runs/abcd/logs"] = [gap, {"job": "b", "text": "1"}]
+    assert cli.main(["run", "logs", "abcd"]) == 0
+    told = capsys.readouterr()
+    assert told.out == "b | 1\n"
+    assert told.err == "clockmesh: a: gamma runs it and does not answer: its log is missing here\n"
+    assert cli.main(["run", "logs", "abcd", "--json"]) == 0
+    assert [line["text"] for line in json.loads(capsys.readouterr().out)["lines"]] == ["1"]
+
+
 def test_logs_as_json_are_one_value_or_lines_when_followed(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
     daemon.answers["GET /v1/runs/abcd/logs"] = [{"job": "a", "text": "1"}, {"job": "a", "text": "2"}]
     assert cli.main(["run", "logs", "abcd", "--json"]) == 0
@@ -481,6 +494,7 @@ def scheduled(name: str, **fields: Any) -> dict[str, Any]:
         "lines": [{"cron": "0 6 * * *", "timezone": "Europe/Berlin"}, {"cron": "5 * * * *", "timezone": "UTC"}],
         "guard": "quorum", "electorate": ["alpha"], "catch_up": "last", "overlap": "skip", "jitter_s": 0,
         "priority": 5.0, "paused": False, "next_at": None, "last": None,
+        "warning": None,
     } | fields
 
 
@@ -492,13 +506,14 @@ def test_schedules_are_listed_with_their_next_and_last_ticks(daemon: Daemon, cap
     monkeypatch.setenv("COLUMNS", "140")
     last = {"due_at": iso_in(-7300), "run": RUN, "status": "completed", "conclusion": "success"}
     skipped = {"due_at": iso_in(-90), "run": None, "status": "skipped", "conclusion": None}
-    daemon.answers["GET /v1/schedules"] = {"v": 1, "schedules": [
+    daemon.answers["GET /v1/schedules"] = {"v": 1, "now_at": iso_in(0), "schedules": [
         scheduled("scrape", next_at=iso_in(3700), last=last),
         scheduled("paused", paused=True, last=skipped),
-        scheduled("new", next_at=iso_in(150)),
+        scheduled("new", next_at=iso_in(150), warning="new: one more\nloss stops it"),
     ]}
     assert cli.main(["schedule", "list"]) == Exit.OK
-    head, scrape, paused, new = out(capsys).splitlines()
+    head, scrape, paused, new, warning = out(capsys).splitlines()
+    assert warning == "warning: new: one more?loss stops it"
     assert head.split() == ["SCHEDULE", "NAME", "CRON", "NEXT", "LAST", "RUN", "STATUS"]
     assert re.split(" {2,}", scrape) == [
         "175a1edd3ff7", "scrape", "0 6 * * * Europe/Berlin, 5 * * * *", "in 1 h", "2 h ago", RUN[:12], "success"]
@@ -516,3 +531,12 @@ def test_a_schedules_name_is_encoded_in_the_path(daemon: Daemon, capsys) -> None
     daemon.answers["POST /v1/schedules/my%20scrape/pause"] = {"v": 1, "schedule": "ab"}
     assert cli.main(["schedule", "pause", "my scrape"]) == Exit.OK
     assert "schedule my scrape is paused" in out(capsys)
+
+
+def test_a_rescue_names_who_may_still_run_ticks(daemon: Daemon, capsys) -> None:
+    daemon.answers["POST /v1/schedules/nightly/rescue"] = {
+        "v": 1, "schedule": "ab" * 32, "instead_of": "cd" * 32, "may_be_running": ["beta", "gamma"]}
+    assert cli.main(["schedule", "rescue", "nightly", "--abandon"]) == Exit.OK
+    assert out(capsys).splitlines() == [
+        "schedule nightly begins anew as abababababab, with the peers that are there",
+        "warning: beta, gamma may run ticks of the old one until its end is heard of there"]

@@ -126,6 +126,13 @@ def test_a_run_that_has_not_ended_runs_again_only_if_it_is_abandoned() -> None:
     assert mesh["A"].said(CancelAsked) == [CancelAsked(old)]
 
 
+def test_a_run_that_runs_again_may_have_another_guard() -> None:
+    mesh = Mesh()
+    old = mesh.submit("A")
+    mesh["A"].give(replace(again(2, old, abandon=True), guard=Guard.LEASE))
+    assert [event.guard for event in mesh["A"].said(RunSubmitted)] == [Guard.QUORUM, Guard.LEASE]
+
+
 def test_who_may_be_running_a_run_is_told() -> None:
     mesh = Mesh(runners="B")
     run = mesh.submit("A")

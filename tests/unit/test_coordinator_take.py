@@ -9,8 +9,8 @@ import pytest
 from clockmesh.coordinator import ranks, runs, take
 from clockmesh.coordinator.effects import Start, Wake
 from clockmesh.coordinator.holding import Held
-from clockmesh.coordinator.inputs import CancelWanted, JobEnded, Ticked
-from clockmesh.protocol.events import AttemptEnded, Description, Ending, JobClaimed, PeerAdmitted
+from clockmesh.coordinator.inputs import CancelWanted, JobEnded, RoomTold, Ticked
+from clockmesh.protocol.events import AttemptEnded, ClaimGranted, Description, Ending, JobClaimed, PeerAdmitted
 from clockmesh.protocol.ids import AttemptRef, JobKey, JobRef, RunId
 from clockmesh.protocol.plan import Guard
 from clockmesh.protocol.result import Conclusion
@@ -210,3 +210,22 @@ def test_a_cancelled_job_that_no_member_could_run_is_ended_by_one_of_them() -> N
     holders[0].finish(AttemptRef(run, JobKey("job"), 1), done(conclusion=Conclusion.CANCELLED))
     mesh.sync()
     assert all(runs.conclusion(peer.machine.runs[run]) is Conclusion.CANCELLED for peer in mesh.peers.values())
+
+
+def test_a_peer_without_room_votes_and_claims_nothing_until_it_has_room_again() -> None:
+    mesh = Mesh(slots=100)
+    mesh.advance(1.0)
+    full = mesh["A"]
+    full.give(RoomTold(False))
+    assert full.machine.make_beacon(mesh.now, b"d" * 32, 0.0).free == 0
+    for _ in range(6):
+        mesh.submit("A")
+        mesh.now += 0.01
+    mesh.advance(3.0)
+    assert not full.said(JobClaimed)
+    assert {name for name, _ in mesh.starts} == {"B", "C"}
+    assert len(full.said(ClaimGranted)) == 6
+    full.give(RoomTold(True))
+    submit_ranked(mesh, 0, "A")
+    mesh.advance(1.0)
+    assert full.said(JobClaimed)

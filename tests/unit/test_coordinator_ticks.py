@@ -236,7 +236,7 @@ def test_no_tick_is_made_in_a_pause_nor_made_up_for_after_it() -> None:
     schedule = add(mesh, catch_up=CatchUp.ALL)
     pass_minutes(mesh, 1)
     change(mesh, "B", schedule, Change.PAUSE)
-    assert [view.next_ms for view in schedule_views(mesh["C"].machine, mesh.wall_ms("C"))] == [None]
+    assert [view.next_ms for view in schedule_views(mesh["C"].machine, mesh.wall_ms("C"), mesh.now)] == [None]
     pass_minutes(mesh, 3)
     change(mesh, "C", schedule, Change.RESUME)
     pass_minutes(mesh, 2)
@@ -256,7 +256,7 @@ def test_a_removed_schedule_is_never_due_again_and_its_name_is_free() -> None:
     with pytest.raises(NotFound, match="schedule list"):
         change(mesh, "A", schedule, Change.PAUSE)
     mesh["A"].give(wanted)
-    assert len(schedule_views(mesh["A"].machine, mesh.wall_ms("A"))) == 1
+    assert len(schedule_views(mesh["A"].machine, mesh.wall_ms("A"), mesh.now)) == 1
 
 
 def test_a_triggered_run_is_none_of_the_ticks() -> None:
@@ -284,10 +284,10 @@ def test_the_list_tells_next_and_last_and_each_tick_its_line() -> None:
     mesh = mesh_of()
     lines = (CronLine("0 6 * * *", "Europe/Berlin"), CronLine("*/2 * * * *"))
     schedule = add(mesh, lines=lines)
-    (view,) = schedule_views(mesh["B"].machine, mesh.wall_ms("B"))
+    (view,) = schedule_views(mesh["B"].machine, mesh.wall_ms("B"), mesh.now)
     assert (view.next_ms, view.last_ms, view.last_run) == (2 * MINUTE, None, None)
     pass_minutes(mesh, 1)
-    (view,) = schedule_views(mesh["B"].machine, mesh.wall_ms("B"))
+    (view,) = schedule_views(mesh["B"].machine, mesh.wall_ms("B"), mesh.now)
     assert (view.next_ms, view.last_ms) == (4 * MINUTE, 2 * MINUTE)
     assert view.last_run == tick_run(schedule, 2 * MINUTE)
     assert line_of_run(mesh["B"].machine, view.last_run) == lines[1]

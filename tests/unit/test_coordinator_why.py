@@ -43,7 +43,7 @@ def test_a_holder_tells_until_when_it_may_run_the_job() -> None:
     assert "B not heard for 8.0 s, C not heard for 8.0 s; A holds attempt 1 with 3 grants" in text
     assert "and may run it until D, in 2.2 s" in text
     assert text.count("too few of them live: start clockmeshd on B, C, or if they are gone for good") == 1
-    assert f"clockmesh run rerun {run.hex()[:12]} --abandon" in text
+    assert f"clockmesh run rerun {run.hex()[:12]} --abandon --guard lease" in text
 
 
 def test_a_voter_that_was_never_heard_is_told_apart_from_one_that_fell_silent() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -89,3 +90,21 @@ def test_all_peers_agree_who_keeps_a_blob() -> None:
     blob = BlobHash(b"b" * 32)
     assert nearest(blob, peers, 3) == nearest(blob, reversed(peers), 3)
     assert len(set(nearest(blob, peers, 3))) == 3
+
+
+def test_a_file_is_adopted_as_it_lies_there_and_copied_where_another_name_leads_to_it(tmp_path: Path) -> None:
+    blobs = BlobStore(tmp_path / "blobs")
+    log = tmp_path / "log"
+    log.write_bytes(LARGE)
+    blob = blobs.adopt(log)
+    assert blobs.get(blob) == LARGE
+    assert os.path.samefile(log, blobs.path(blob))
+    other = tmp_path / "other"
+    other.write_bytes(b"written by two")
+    os.link(other, tmp_path / "second")
+    copied = blobs.adopt(other)
+    other.write_bytes(b"changed later")
+    assert blobs.get(copied) == b"written by two"
+    (tmp_path / "link").symlink_to("other")
+    with pytest.raises(OSError, match="symbolic links"):
+        blobs.adopt(tmp_path / "link")

@@ -7,12 +7,11 @@ from clockmesh.runner.contexts import (
     Machine,
     event_payload,
     iso_time,
-    job_contexts,
-    job_status,
     repository_of,
     run_number_of,
 )
 from clockmesh.runner.expressions import Status, Value, evaluate
+from clockmesh.runner.levels import find, job_contexts, status_of, top_level
 from clockmesh.runner.spec import JobSpec, NeedResult
 from tests.unit.runner_workflows import job, planned, read
 
@@ -25,7 +24,9 @@ def _spec(plan: Plan, key: str = "a", **fields: object) -> JobSpec:
 
 
 def _value(expression: str, text: str, key: str = "a", source: Snapshot | Remote = REMOTE, **fields: object) -> Value:
-    return evaluate(expression, job_contexts(read(text), _spec(planned(text, source=source), key, **fields), MACHINE))
+    spec = _spec(planned(text, source=source), key, **fields)
+    level, job = find(top_level(read(text), spec.plan, spec.given, spec.schedule), spec.job.job_id, spec.needs)
+    return evaluate(expression, job_contexts(level, job, spec, MACHINE))
 
 
 @pytest.mark.parametrize(
@@ -113,10 +114,10 @@ def test_a_repository_is_named_after_its_url(url: str, repository: tuple[str, st
 
 def test_ancestors_decide_what_status_functions_answer() -> None:
     workflow = read("on: push\njobs: {a: {runs-on: x}, b: {runs-on: x, needs: a}, c: {runs-on: x, needs: b}}")
-    last = workflow.job("c")
+    level = top_level(workflow, Plan("w", "w.yml", None, Snapshot(), "push", ()))
 
     def status(a: str, b: str, *, cancelled: bool = False) -> Status:
-        return job_status(workflow, last, {"a": NeedResult(a), "b": NeedResult(b)}, cancelled=cancelled)
+        return status_of(level, workflow.job("c"), {"a": NeedResult(a), "b": NeedResult(b)}, cancelled=cancelled)
 
     assert status("success", "success") == Status()
     assert status("success", "skipped") == Status(success=False)

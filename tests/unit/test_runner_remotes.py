@@ -79,4 +79,5 @@ def test_the_secrets_that_a_workflow_names_are_found_in_its_expressions_alone() 
     assert not named_secrets(text, "f").any
     assert named_secrets(b"a: ${{ toJSON(secrets) }}", "f").any
     assert named_secrets(b"a: ${{ secrets[matrix.x] }}", "f").any
+    assert named_secrets(b"a: {uses: ./b.yml, secrets: inherit}", "f").any
     assert named_secrets(b"a: [secrets", "f").names == frozenset()
