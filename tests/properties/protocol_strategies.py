@@ -54,6 +54,7 @@ from clockmesh.protocol.schedules import (
     Overlap,
     ScheduleMoved,
     SchedulePaused,
+    SchedulePausesAfter,
     ScheduleRemoved,
     ScheduleResumed,
     ScheduleSet,
@@ -246,6 +247,7 @@ EVENTS = st.one_of(
     st.builds(ScheduleResumed, HASH, ATTEMPTS, COUNTS),
     st.builds(TickSubmitted, HASH, COUNTS),
     st.builds(TickSkipped, HASH, COUNTS),
+    st.builds(SchedulePausesAfter, HASH, st.integers(1, 1000)),
     st.builds(
         SecretSet,
         kind=st.sampled_from(Kind),
