@@ -25,7 +25,7 @@ def _secret(parser: argparse.ArgumentParser) -> None:
 def _value(parser: argparse.ArgumentParser) -> None:
     """Never on the command line, which every process can see."""
     parser.add_argument("--file", metavar="F", help="read the value from this file (default: standard input)")
-    parser.add_argument("value", nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument("value", nargs="*", default=[], help=argparse.SUPPRESS)
 
 
 def _remote_add(parser: argparse.ArgumentParser) -> None:
