@@ -6,6 +6,11 @@ import argparse
 
 from clockmesh.daemon.cli_values import secret_name
 
+VALUE_TYPED = ("a value on the command line is seen by everybody on this machine, so it is not taken: give it on standard "
+               "input or with --file F")  # fmt: skip
+VALUED = ("secret_set", "remote_add")
+"""Verbs of which no error repeats a word that should not be there: it may be the value."""
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +30,6 @@ def _secret(parser: argparse.ArgumentParser) -> None:
 def _value(parser: argparse.ArgumentParser) -> None:
     """Never on the command line, which every process can see."""
     parser.add_argument("--file", metavar="F", help="read the value from this file (default: standard input)")
-    parser.add_argument("value", nargs="*", default=[], help=argparse.SUPPRESS)
 
 
 def _remote_add(parser: argparse.ArgumentParser) -> None:

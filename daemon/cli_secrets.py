@@ -99,9 +99,6 @@ def _when_and_who(each: dict[str, Any]) -> tuple[str, str, str]:
 def _value(asked: Asked, prompt: str) -> str:
     """Without the line feed at its end, as `gh` reads it. No error repeats a part of it."""
     options = asked.options
-    if options.value:
-        raise _bad("a value on the command line is seen by everybody on this machine, so it is not taken: give it on "
-                   "standard input or with --file F")
     if options.file is None and sys.stdin is not None and sys.stdin.isatty():
         import getpass
 

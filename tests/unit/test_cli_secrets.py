@@ -75,6 +75,8 @@ def test_a_value_is_read_from_a_file(daemon: Daemon, tmp_path: Path, capsys: pyt
     "words",
     [
         ["secret", "set", "TOKEN", "hunter2"],
+        ["secret", "set", "TOKEN", "--workflow", "Scrape", "hunter2"],
+        ["secret", "set", "TOKEN", "--value=hunter2"],
         ["secret", "set", "TOKEN=hunter2"],
         ["secret", "set", "1hunter2"],
         ["secret", "set", "GITHUB_HUNTER2"],
