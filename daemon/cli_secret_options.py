@@ -6,8 +6,8 @@ import argparse
 
 from clockmesh.daemon.cli_values import secret_name
 
-VALUE_TYPED = ("a value on the command line is seen by everybody on this machine, so it is not taken: give it on standard "
-               "input or with --file F")  # fmt: skip
+VALUE_TYPED = ("a value on the command line is seen by everybody on this machine, so it is not taken: give it on "
+               "standard input or with --file F")  # fmt: skip
 VALUED = ("secret_set", "remote_add")
 """Verbs of which no error repeats a word that should not be there: it may be the value."""
 
