@@ -1,11 +1,12 @@
-"""The verbs about schedules: add, list, trigger, pause, resume, remove, rescue."""
+"""The verbs about schedules: add, list, trigger, backfill, pause, resume, remove,
+rescue."""
 
 from __future__ import annotations
 
 import base64
 
 from clockmesh.daemon.cli_output import colour, print_json, say, width
-from clockmesh.daemon.cli_submit import order_of, posted
+from clockmesh.daemon.cli_submit import order_of, posted, say_unset
 from clockmesh.daemon.client import Client, quoted
 from clockmesh.daemon.exits import Exit, Trouble
 from clockmesh.daemon.text import RUN_DIGITS, age, clean, moment, table
@@ -20,13 +21,15 @@ if TYPE_CHECKING:
 def schedule_add_verb(asked: Asked) -> int:
     options = asked.options
     body = order_of(asked)
-    body |= {"name": options.name, "catch_up": options.catch_up, "overlap": options.overlap, "jitter_s": options.jitter}
+    body |= {"name": options.name, "catch_up": options.catch_up, "overlap": options.overlap, "jitter_s": options.jitter,
+             "pause_after": options.pause_after}
     if options.remote is not None:
         from clockmesh.daemon.cli_remote import read_remote_file
 
         content = read_remote_file(options.remote, options.ref or "", body["path"])
         body["workflow_b64"] = base64.b64encode(content).decode("ascii")
     told = _send(Client(asked.home), asked, body)
+    say_unset(asked, told)
     if asked.json:
         print_json(told)
         return Exit.OK
@@ -110,6 +113,20 @@ def schedule_trigger_verb(asked: Asked) -> int:
     else:
         short = told["run"][:RUN_DIGITS]
         say(f"run {short} submitted; to see it run: {asked.command(f'run logs {short} -f')}")
+    return Exit.OK
+
+
+def schedule_backfill_verb(asked: Asked) -> int:
+    options = asked.options
+    told = _ask(asked, "backfill", {"since_ms": options.since, "until_ms": options.until})
+    if asked.json:
+        print_json(told)
+        return Exit.OK
+    if not told["ticks"]:
+        say(f"schedule {clean(options.schedule)} missed no tick in that time")
+        return Exit.OK
+    rows = [(tick["due_at"], tick["run"][:RUN_DIGITS]) for tick in told["ticks"]]
+    say(table(("DUE", "RUN"), rows, width(), colour(), ()))
     return Exit.OK
 
 
