@@ -89,6 +89,7 @@ VERBS = (
          "why", "clockmesh why 3f9a1c"),
     Verb("version", "", "", "print the version",
          "version", "clockmesh version"),
+    Verb("remote_read", "POST", "/v1/remotes/read", "read a workflow out of a git repository"),
     Verb("summary", "GET", "/v1/runs/{run}/summary", "read a run's step summaries"),
     Verb("p2p", "", "", "the commands of ipfs-kit p2p: workflow, peer, stats",
          "p2p", "clockmesh p2p workflow submit .github/workflows/scrape.yml"),
