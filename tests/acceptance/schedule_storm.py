@@ -28,7 +28,7 @@ _NAMES = ("alpha", "beta", "gamma")
 _QUORUM = 2
 _ADD_S = 0.5
 """A schedule is added within."""
-_LEAD = 1.5
+_LEAD = 1.2
 """Outages before the first due time that the first period begins."""
 _SETTLED_S = 60.0
 """What was due has ended so long after the last outage, at the latest."""
