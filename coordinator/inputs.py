@@ -106,6 +106,8 @@ class ScheduleWanted:
     catch_up: CatchUp = CatchUp.LAST
     overlap: Overlap = Overlap.SKIP
     jitter_s: int = 0
+    pause_after: int = 0
+    """Failed ticks in a row after which it pauses itself; 0 for never."""
 
 
 class Change(StrEnum):
@@ -136,6 +138,18 @@ class RescueWanted:
     """The new one's ticks are due from then on."""
     abandon: bool
     """A person says that who is away runs no tick of the old one any more, or that this does not matter."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillWanted:
+    """The ticks of a schedule that were due in a past time and never came."""
+
+    token: int
+    schedule: ScheduleId
+    since_ms: int
+    """Itself among them."""
+    until_ms: int
+    """No longer among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +207,7 @@ Input = (
     | ScheduleWanted
     | ScheduleChangeWanted
     | RescueWanted
+    | BackfillWanted
     | TriggerWanted
     | DescribeWanted
     | AdmitWanted

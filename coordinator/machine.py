@@ -15,6 +15,7 @@ from clockmesh.coordinator.effects import Append, Effect, RunChanged, Wake
 from clockmesh.coordinator.holding import Held
 from clockmesh.coordinator.inputs import (
     AdmitWanted,
+    BackfillWanted,
     BeaconHeard,
     CancelWanted,
     DescribeWanted,
@@ -194,6 +195,8 @@ def _absorb(machine: Machine, input: Input, now: float) -> None:
             schedule_requests.change(machine, input)
         case RescueWanted():
             schedule_requests.rescue(machine, input, now)
+        case BackfillWanted():
+            schedule_requests.backfill(machine, input, now)
         case TriggerWanted():
             schedule_requests.trigger(machine, input, now)
         case DescribeWanted():

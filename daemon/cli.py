@@ -42,6 +42,7 @@ _WHERE = {
     "schedule_pause": "cli_schedules",
     "schedule_resume": "cli_schedules",
     "schedule_remove": "cli_schedules",
+    "schedule_backfill": "cli_schedules",
     "schedule_rescue": "cli_schedules",
 }
 """The file of each verb; its function there is called VERB_verb."""

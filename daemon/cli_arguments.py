@@ -6,7 +6,8 @@ import argparse
 import os
 import sys
 
-from clockmesh.daemon.cli_values import finite, jitter, pair, run_id, schedule_name, seconds, slots, whole
+from clockmesh.daemon.cli_schedule_options import SCHEDULE_OPTIONS, schedule_add_options
+from clockmesh.daemon.cli_values import finite, pair, run_id, seconds, slots, whole
 from clockmesh.daemon.exits import Exit, Trouble
 from clockmesh.daemon.routes import VERBS, Verb, spelled
 from clockmesh.daemon.text import PLAIN_WIDTH, terminal_width
@@ -208,31 +209,13 @@ def _workflow_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _schedule_add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="the workflow; with --remote, its path in that repository")
-    parser.add_argument("--name", help="what it is called (default: the file's name without its ending)")
-    parser.add_argument("--catch-up", choices=("skip", "last", "all"), default="last",
-                        help="of ticks missed while all peers were away (default: last)")
-    parser.add_argument("--overlap", choices=("allow", "skip", "buffer", "cancel"), default="skip",
-                        help="of a tick due while an earlier one runs (default: skip)")
-    parser.add_argument("--jitter", type=jitter, default=0, metavar="TIME",
-                        help="spread the ticks over so long after they are due (default: 0)")
+    schedule_add_options(parser)
     _workflow_options(parser)
-
-
-def _schedule(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("schedule", metavar="SCHEDULE", type=schedule_name,
-                        help="its name, or the first digits of its id (4 or more)")
 
 
 def _show(parser: argparse.ArgumentParser) -> None:
     _run(parser)
     parser.add_argument("--summary", action="store_true", help="print what the jobs wrote to GITHUB_STEP_SUMMARY")
-
-
-def _schedule_rescue(parser: argparse.ArgumentParser) -> None:
-    _schedule(parser)
-    parser.add_argument("--abandon", action="store_true",
-                        help="although who is away may still be running ticks of it: a person must know that")
 
 
 def _local(parser: argparse.ArgumentParser) -> None:
@@ -302,11 +285,7 @@ _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "why": _run,
     "p2p": _p2p,
     "schedule_add": _schedule_add,
-    "schedule_trigger": _schedule,
-    "schedule_pause": _schedule,
-    "schedule_resume": _schedule,
-    "schedule_remove": _schedule,
-    "schedule_rescue": _schedule_rescue,
+    **SCHEDULE_OPTIONS,
 }
 
 

@@ -1,4 +1,5 @@
-"""The verbs about schedules: add, list, trigger, pause, resume, remove, rescue."""
+"""The verbs about schedules: add, list, trigger, backfill, pause, resume, remove,
+rescue."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 def schedule_add_verb(asked: Asked) -> int:
     options = asked.options
     body = order_of(asked)
-    body |= {"name": options.name, "catch_up": options.catch_up, "overlap": options.overlap, "jitter_s": options.jitter}
+    body |= {"name": options.name, "catch_up": options.catch_up, "overlap": options.overlap, "jitter_s": options.jitter,
+             "pause_after": options.pause_after}
     if options.remote is not None:
         from clockmesh.daemon.cli_remote import read_remote_file
 
@@ -110,6 +112,20 @@ def schedule_trigger_verb(asked: Asked) -> int:
     else:
         short = told["run"][:RUN_DIGITS]
         say(f"run {short} submitted; to see it run: {asked.command(f'run logs {short} -f')}")
+    return Exit.OK
+
+
+def schedule_backfill_verb(asked: Asked) -> int:
+    options = asked.options
+    told = _ask(asked, "backfill", {"since_ms": options.since, "until_ms": options.until})
+    if asked.json:
+        print_json(told)
+        return Exit.OK
+    if not told["ticks"]:
+        say(f"schedule {clean(options.schedule)} missed no tick in that time")
+        return Exit.OK
+    rows = [(tick["due_at"], tick["run"][:RUN_DIGITS]) for tick in told["ticks"]]
+    say(table(("DUE", "RUN"), rows, width(), colour(), ()))
     return Exit.OK
 
 

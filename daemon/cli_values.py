@@ -38,6 +38,22 @@ def seconds(text: str) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
+def instant(text: str) -> int:
+    """A time in ms since 1970: an age (`6h`: ago) or ISO 8601, in UTC where it names no offset."""
+    if re.fullmatch(r"[0-9.]+\s*[smhd]", text):
+        import time
+
+        return round((time.time() - seconds(text)) * 1000)
+    from datetime import UTC, datetime
+
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time such as 6h (ago), 2026-01-31 or 2026-01-31T06:00") from None
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
 def jitter(text: str) -> int:
     return 0 if re.fullmatch("0+[smh]?", text) else math.ceil(seconds(text))
 

@@ -60,6 +60,8 @@ VERBS = (
          "schedule list", "clockmesh schedule list"),
     Verb("schedule_trigger", "POST", "/v1/schedules/{schedule}/trigger", "run a schedule's workflow now",
          "schedule trigger", "clockmesh schedule trigger scrape"),
+    Verb("schedule_backfill", "POST", "/v1/schedules/{schedule}/backfill", "run the ticks that it missed",
+         "schedule backfill", "clockmesh schedule backfill scrape --since 6h"),
     Verb("schedule_pause", "POST", "/v1/schedules/{schedule}/pause", "make no ticks until it is resumed",
          "schedule pause", "clockmesh schedule pause scrape"),
     Verb("schedule_resume", "POST", "/v1/schedules/{schedule}/resume", "make ticks again, from now on",

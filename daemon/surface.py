@@ -131,6 +131,7 @@ def schedule_json(view: ScheduleView, machine: Machine) -> Json:
         "jitter_s": told.jitter_s,
         "priority": told.priority,
         "paused": view.paused,
+        "pause_after": view.pause_after,
         "next_at": None if view.next_ms is None else iso(view.next_ms),
         "last": _last_tick(view, machine),
         "warning": view.warning,

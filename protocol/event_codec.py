@@ -38,6 +38,7 @@ from clockmesh.protocol.reports import JobReported
 from clockmesh.protocol.schedule_codec import (
     read_moved,
     read_paused,
+    read_pauses_after,
     read_removed,
     read_resumed,
     read_set,
@@ -50,6 +51,7 @@ from clockmesh.protocol.schedule_codec import (
 from clockmesh.protocol.schedules import (
     ScheduleMoved,
     SchedulePaused,
+    SchedulePausesAfter,
     ScheduleRemoved,
     ScheduleResumed,
     ScheduleSet,
@@ -300,6 +302,7 @@ _KINDS = (
     _Kind(35, 1, ScheduleResumed, 3, lambda e: [e.schedule, e.count, e.due_from_ms], read_resumed),
     _Kind(36, 1, TickSubmitted, 2, lambda e: [e.schedule, e.due_ms], read_tick),
     _Kind(37, 1, TickSkipped, 2, lambda e: [e.schedule, e.due_ms], read_skipped),
+    _Kind(38, 1, SchedulePausesAfter, 2, lambda e: [e.schedule, e.failures], read_pauses_after),
     _Kind(50, 1, Noted, 2, lambda e: [e.label, e.data], _read_noted),
 )
 _BY_CODE: dict[int, _Kind] = {kind.code: kind for kind in _KINDS}

@@ -86,6 +86,8 @@ MAX_CRON_LINES = 64
 MAX_CATCH_UP = 1000
 MAX_CATCH_UP_S = 366 * 24 * 3600
 MAX_JITTER_S = 24 * 3600
+MAX_FAILURES = 1000
+"""Failed ticks in a row after which a schedule pauses itself."""
 
 MAX_OUTPUTS = 1024
 MAX_OUTPUT_NAME = 256

@@ -54,6 +54,7 @@ from clockmesh.protocol.schedules import (
     Overlap,
     ScheduleMoved,
     SchedulePaused,
+    SchedulePausesAfter,
     ScheduleRemoved,
     ScheduleResumed,
     ScheduleSet,
@@ -242,6 +243,7 @@ EVENTS = st.one_of(
     st.builds(ScheduleResumed, HASH, ATTEMPTS, COUNTS),
     st.builds(TickSubmitted, HASH, COUNTS),
     st.builds(TickSkipped, HASH, COUNTS),
+    st.builds(SchedulePausesAfter, HASH, st.integers(1, 1000)),
     st.builds(Noted, lines(50), st.text(max_size=50)),
     UNKNOWN,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import base64
 import json
 import os
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from clockmesh.daemon import cli, cli_mesh, cli_runs, cli_schedules, cli_submit
+from clockmesh.daemon.cli_values import instant
 from clockmesh.daemon.client import quoted
 from clockmesh.daemon.exits import Exit, Trouble
 
@@ -540,3 +542,29 @@ def test_a_rescue_names_who_may_still_run_ticks(daemon: Daemon, capsys) -> None:
     assert out(capsys).splitlines() == [
         "schedule nightly begins anew as abababababab, with the peers that are there",
         "warning: beta, gamma may run ticks of the old one until its end is heard of there"]
+
+
+def test_a_backfill_lists_the_ticks_that_were_missed(daemon: Daemon, capsys) -> None:
+    ticks = [{"due_at": "2026-01-31T06:00:00.000Z", "run": RUN}]
+    daemon.answers["POST /v1/schedules/nightly/backfill"] = {"v": 1, "schedule": "ab" * 32, "ticks": ticks}
+    words = ["schedule", "backfill", "nightly", "--since", "2026-01-31", "--until", "2026-01-31T06:30+00:30"]
+    assert cli.main(words) == Exit.OK
+    assert out(capsys).splitlines()[1].split() == ["2026-01-31T06:00:00.000Z", RUN[:12]]
+    daemon.answers["POST /v1/schedules/nightly/backfill"] = {"v": 1, "schedule": "ab" * 32, "ticks": []}
+    assert cli.main(["schedule", "backfill", "nightly"]) == Exit.OK
+    assert "nightly missed no tick in that time" in out(capsys)
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"),
+    [("2026-01-31", 1769817600000), ("2026-01-31T06:00", 1769839200000), ("2026-01-31T06:00+01:00", 1769835600000)],
+)
+def test_a_time_is_utc_unless_it_names_an_offset(text: str, ms: int) -> None:
+    assert instant(text) == ms
+
+
+def test_an_age_is_a_time_and_what_is_neither_is_refused() -> None:
+    assert abs(instant("6h") - (time.time() - 6 * 3600) * 1000) < 5000
+    for text in ("yesterday", "6", "2026-13-01", "1.2.3s"):
+        with pytest.raises(argparse.ArgumentTypeError):
+            instant(text)

@@ -68,6 +68,7 @@ from clockmesh.protocol.schedules import (
     Overlap,
     ScheduleMoved,
     SchedulePaused,
+    SchedulePausesAfter,
     ScheduleRemoved,
     ScheduleResumed,
     ScheduleSet,
@@ -140,6 +141,7 @@ def vectors() -> dict[str, str]:
         "schedule resumed": ScheduleResumed(schedule, 2, WALL_MS + 60_000),
         "tick submitted": TickSubmitted(schedule, DUE_MS),
         "tick skipped": TickSkipped(schedule, DUE_MS),
+        "schedule pauses after": SchedulePausesAfter(schedule, 3),
         "noted": Noted("ada", '{"event":"heartbeat"}'),
         "unknown": UnknownEvent(900, 2, bytes.fromhex("9301a16190")),
     }
