@@ -28,7 +28,7 @@ from clockmesh.runner.leader_files import read_result, read_spec, remove_links, 
 from clockmesh.runner.leader_record import RECORD, end_recorded, prepare_record, record_leader
 from clockmesh.runner.proctree import all_processes, descendants, end, end_tree, marked, set_title
 from clockmesh.runner.sandbox import NETWORK_OFF, NO_SANDBOX, USERS, Sandbox, described
-from clockmesh.runner.spec import JobSpec, job_dir, spec_to_map
+from clockmesh.runner.spec import NOTHING_GIVEN, JobSpec, job_dir, spec_to_map
 
 _STUCK_RESULT = encode_result(Result(
     Conclusion.FAILURE, error=f"the job was still there {STUCK_S:.0f} s after it was told to end, and was killed"
@@ -229,7 +229,7 @@ class Jobs:
         self._children.add(keeper)
         self._keepers[keeper] = folder
         theirs.close()
-        return _Running(spec, folder, deadline, mark, keeper, ours, user)
+        return _Running(replace(spec, given=NOTHING_GIVEN), folder, deadline, mark, keeper, ours, user)
 
     def _box(self, spec: JobSpec, folder: Path, mark: str, user: int) -> Box | None:
         if not self.sandbox.on:

@@ -14,7 +14,9 @@ from clockmesh.daemon.routes import VERBS
 
 SPELLED = [verb for verb in VERBS if verb.words]
 OPERANDS = {name: ["flow.yml"] for name in ("lint", "local", "schedule_add", "submit")} | {"join": ["LINE"]} | {
-    verb.name: ["abcd"] for verb in SPELLED if "{" in verb.path
+    verb.name: ["abcd"]
+    for verb in SPELLED
+    if "{" in verb.path or verb.name in ("secret_set", "secret_remove", "remote_add", "remote_remove")
 }
 
 
