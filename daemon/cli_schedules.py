@@ -6,7 +6,7 @@ from __future__ import annotations
 import base64
 
 from clockmesh.daemon.cli_output import colour, print_json, say, width
-from clockmesh.daemon.cli_submit import order_of, posted
+from clockmesh.daemon.cli_submit import order_of, posted, say_unset
 from clockmesh.daemon.client import Client, quoted
 from clockmesh.daemon.exits import Exit, Trouble
 from clockmesh.daemon.text import RUN_DIGITS, age, clean, moment, table
@@ -29,6 +29,7 @@ def schedule_add_verb(asked: Asked) -> int:
         content = read_remote_file(options.remote, options.ref or "", body["path"])
         body["workflow_b64"] = base64.b64encode(content).decode("ascii")
     told = _send(Client(asked.home), asked, body)
+    say_unset(asked, told)
     if asked.json:
         print_json(told)
         return Exit.OK

@@ -7,10 +7,10 @@ import os
 import re
 
 from clockmesh.daemon.cli_follow import follow
-from clockmesh.daemon.cli_output import print_json, say
+from clockmesh.daemon.cli_output import note, print_json, say
 from clockmesh.daemon.client import Client
 from clockmesh.daemon.exits import Exit, Trouble
-from clockmesh.daemon.text import RUN_DIGITS
+from clockmesh.daemon.text import RUN_DIGITS, clean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def submit_verb(asked: Asked) -> int:
     told = _send(client, asked, body)
     run = str(told["run"])
     short = run[:RUN_DIGITS]
+    say_unset(asked, told)
     if asked.json:
         print_json(told)
     elif asked.options.follow:
@@ -34,6 +35,13 @@ def submit_verb(asked: Asked) -> int:
     else:
         say(f"run {short} submitted; to see it run: {asked.command(f'run logs {short} -f')}")
     return follow(client, run, asked) if asked.options.follow else Exit.OK
+
+
+def say_unset(asked: Asked, told: dict[str, Any]) -> None:
+    """A word, beside the output, on each secret that the workflow will look for in vain."""
+    for name in told.get("unset_secrets", ()):
+        again = asked.command(f"secret set {clean(name)}")
+        note(f"secrets.{clean(name)} is not set for this workflow: it is '' in its runs; {again}")
 
 
 def order_of(asked: Asked) -> dict[str, Any]:
