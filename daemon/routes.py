@@ -52,6 +52,8 @@ VERBS = (
          "run rerun", "clockmesh run rerun 3f9a1c"),
     Verb("local", "", "", "run a workflow file on this machine, without a mesh",
          "run local", "clockmesh run local .github/workflows/test.yml --job build"),
+    Verb("lint", "", "", "tell all that is wrong or suspicious in workflow files",
+         "lint", "clockmesh lint .github/workflows/*.yml"),
     Verb("schedule_add", "POST", "/v1/schedules", "run a workflow at the times of its `on.schedule`",
          "schedule add", "clockmesh schedule add .github/workflows/scrape.yml --catch-up last"),
     Verb("schedule_list", "GET", "/v1/schedules", "list the schedules, their next and last ticks",

@@ -154,6 +154,7 @@ class Box:
             for handle in (self._said, self._info, self._errors, self._leader):
                 os.close(handle)
             self._lifeline.close()
+            namespaces.leave_keyring()
             namespaces.bound(MAX_PROCESSES)
             namespaces.become(self._uid)
         except OSError as error:

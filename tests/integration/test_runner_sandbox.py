@@ -17,7 +17,7 @@ from clockmesh.runner.snapshot import make_snapshot
 from clockmesh.runner.spec import job_dir
 from tests.integration.runner_hosts import Daemon, boottime
 from tests.integration.runner_support import alive, repository, wait_for
-from tests.integration.sandbox_hosts import KINDS, boxed
+from tests.integration.sandbox_hosts import KINDS, TICKET, boxed
 
 ESCAPES = Path(__file__).parents[1] / "acceptance/escapes.py"
 pytestmark = pytest.mark.parametrize("kind", KINDS)
@@ -194,6 +194,23 @@ def test_without_network_a_job_has_a_loopback_of_its_own(host):
     assert "in a sandbox (bubblewrap): network off" in lines[1]
     assert [line.split(":")[0].strip() for line in lines if ": " in line and line.strip()[0] == "l"] == ["lo"]
     assert lines[-1] == "127.0.0.1"
+
+
+READ_TICKET = f"""
+python3 - <<'END'
+import ctypes
+for line in open('/proc/keys'):
+    if {TICKET!r} in line:
+        data = ctypes.create_string_buffer(16)
+        ctypes.CDLL(None).syscall(250, 11, int(line.split()[0], 16), data, 16)
+        print('read', data.value)
+END
+"""
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers of the system calls are x86-64's")
+def test_a_job_does_not_have_the_keys_of_the_hosts_session(host):
+    assert "read b'hush'" not in host.run(READ_TICKET)
 
 
 def test_links_that_a_job_leaves_lead_nobody_outside(host, tmp_path):
