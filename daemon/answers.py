@@ -93,7 +93,7 @@ async def submit(call: Call) -> Answer:
 
 
 def _unset(service: Service, run: RunId, workflow: bytes) -> list[str]:
-    return service.unset_secrets(service.machine.runs[run].plan, workflow)
+    return service.keeping.unset(service.machine.runs[run].plan, workflow)
 
 
 async def put_blob(call: Call) -> Answer:

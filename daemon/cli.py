@@ -27,6 +27,7 @@ _WHERE = {
     "version": "cli_mesh",
     "submit": "cli_submit",
     "local": "cli_local",
+    "lint": "cli_lint",
     "list": "cli_runs",
     "show": "cli_runs",
     "logs": "cli_runs",

@@ -235,6 +235,10 @@ def _local(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--event-file", metavar="JSON", help="a file with what github.event shall be")
 
 
+def _lint(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a workflow")
+
+
 def _list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", "--limit", type=whole, metavar="N", help="the newest N only (0: all)")
 
@@ -274,6 +278,7 @@ _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "join": _join,
     "submit": _submit,
     "local": _local,
+    "lint": _lint,
     "list": _list,
     "show": _show,
     "logs": _logs,

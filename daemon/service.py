@@ -16,12 +16,13 @@ import trio
 from clockmesh.coordinator.inputs import Change
 from clockmesh.coordinator.machine import Machine
 from clockmesh.coordinator.schedule_view import ScheduleView, schedule_views
-from clockmesh.daemon import founding, join, keeping, logs, scheduling, submitting, summaries
+from clockmesh.daemon import founding, join, logs, scheduling, submitting, summaries
 from clockmesh.daemon.blobs import BlobStore
 from clockmesh.daemon.config import Listen, check_slots
 from clockmesh.daemon.errors import Conflict, NoMesh, NotFound, UsageError
 from clockmesh.daemon.handlers import PeerHandlers
 from clockmesh.daemon.home import Home
+from clockmesh.daemon.keeping import Keeping
 from clockmesh.daemon.logs import LogLine
 from clockmesh.daemon.member import Member, Timing
 from clockmesh.daemon.network import Network
@@ -31,14 +32,11 @@ from clockmesh.daemon.setup import Setup, prepare
 from clockmesh.daemon.store import META_PROBE
 from clockmesh.daemon.submitting import Rerun
 from clockmesh.daemon.summaries import SummaryPart
-from clockmesh.daemon.vault import SecretView
 from clockmesh.protocol.events import Description
 from clockmesh.protocol.ids import BlobHash, JobKey, MeshId, NodeHash, PeerId, RunId, ScheduleId, peer_text
 from clockmesh.protocol.invitation import Invitation
-from clockmesh.protocol.plan import Guard, Plan, Remote, Snapshot
-from clockmesh.protocol.secrets import Kind
+from clockmesh.protocol.plan import Guard, Remote, Snapshot
 from clockmesh.runner.faults import Faults
-from clockmesh.runner.named_secrets import named_secrets
 
 log = structlog.get_logger()
 _SHORTEST_PREFIX = 4
@@ -287,28 +285,10 @@ class Service:
         """The schedule of this name, or whose id begins so. NoMesh; NotFound; UsageError for several."""
         return scheduling.find(self._in_mesh(), text)
 
-    # ---- secrets ----
-
-    async def set_secret(self, name: str, workflows: list[str], value: str) -> str:
-        """Seal `value` to every member, for jobs of these workflows (of all, for none); durable before it returns, with
-        the name as it stands. NoMesh; UsageError, TooLarge, which never repeat a value; the coordinator's Refused."""
-        return await keeping.set_secret(self._in_mesh(), name, workflows, value)
-
-    async def add_remote(self, url: str, credential: str) -> str:
-        """Seal a token, or `user:password`, for the git repositories at this URL and below. As `set_secret`."""
-        return await keeping.add_remote(self._in_mesh(), url, credential)
-
-    async def remove_secret(self, kind: Kind, name: str) -> str:
-        """NoMesh; the coordinator's NotFound."""
-        return await keeping.remove(self._in_mesh(), kind, name)
-
-    def secrets(self, kind: Kind) -> list[SecretView]:
-        """By name; no values. NoMesh."""
-        return self._in_mesh().vault.views(kind)
-
-    def unset_secrets(self, plan: Plan, workflow: bytes) -> list[str]:
-        """Secrets that a workflow, of which this is the plan, names and cannot have. NoMesh."""
-        return self._in_mesh().vault.missing(plan, named_secrets(workflow, plan.path))
+    @property
+    def keeping(self) -> Keeping:
+        """Secrets, and credentials of remotes. NoMesh."""
+        return Keeping(self._in_mesh())
 
     # ---- content ----
 
