@@ -129,6 +129,14 @@ def described(network: bool) -> str:
             f"{MAX_PROCESSES} processes")
 
 
+def unseen(url: str) -> str:
+    """In a sandbox: what to do about a repository that is a folder of the machine and is not there; '' for others."""
+    path = url.removeprefix("file://")
+    if not path.startswith("/") or os.path.exists(path):
+        return ""
+    return f"{path} is not in the job's sandbox; name it, or a folder above it, in sandbox_paths of the config.yml here"
+
+
 def _with_user(name: str, line: str, number: int) -> bytes:
     try:
         lines = Path(name).read_text(errors="surrogateescape").splitlines()

@@ -8,10 +8,12 @@ import signal
 import tempfile
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from clockmesh.protocol.plan import Remote
 from clockmesh.runner import host_messages as messages
 from clockmesh.runner.sandbox import Extra, Sandbox
 from clockmesh.runner.snapshot import make_snapshot
@@ -252,6 +254,12 @@ def test_a_folder_of_the_owners_choice_is_there_and_writable_if_it_is_the_jobs_u
             assert again[-2:] == ["x", "y"], "jobs that share folders share a user"
 
 
+def test_a_remote_that_is_a_folder_outside_is_told_with_the_remedy(host):
+    flow = "on: push\njobs:\n  j:\n    runs-on: self-hosted\n    steps:\n      - uses: actions/checkout@v4\n"
+    spec = host.start(flow, source=Remote("/srv/prices.git", "refs/heads/main", "a" * 40))
+    assert "/srv/prices.git is not in the job's sandbox; name it" in host.daemon.result(spec.ref).error
+
+
 def test_a_sandbox_that_cannot_be_made_is_told_before_a_job_is_lost(kind):
     with boxed(kind, Sandbox(extras=(Extra("/no/such/folder"),))) as host:
         assert host.daemon.jobs.refused == "sandbox_paths: there is no folder /no/such/folder"
@@ -300,5 +308,7 @@ def test_the_checkout_of_a_snapshot_works_inside(host, tmp_path):
         "on: push\njobs:\n  j:\n    runs-on: self-hosted\n    steps:\n      - uses: actions/checkout@v4\n"
         "      - run: 'cat a.txt; git rev-parse HEAD; git status --short; touch b; git add b'\n"
     )
-    lines = host.run(flow, source=made.snapshot, snapshot=str(blob))
+    source = replace(made.snapshot, origin="/srv/origin.git")
+    lines = host.run(flow, source=source, snapshot=str(blob))
     assert lines[-2:] == ["alpha", commit]
+    assert any("a push to origin will fail: /srv/origin.git is not in the job's sandbox" in line for line in lines)
