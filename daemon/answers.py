@@ -15,6 +15,7 @@ from clockmesh.coordinator import schedule_health
 from clockmesh.coordinator.runs import RunState, over
 from clockmesh.coordinator.view import RunView, explain, run_view
 from clockmesh.daemon import bodies, surface
+from clockmesh.daemon.answers_external import EXTERNAL_ANSWERS
 from clockmesh.daemon.answers_schedules import SCHEDULE_ANSWERS
 from clockmesh.daemon.answers_workflows import WORKFLOW_ANSWERS
 from clockmesh.daemon.call import Call
@@ -196,6 +197,7 @@ ANSWERS: dict[str, Callable[[Call], Awaitable[Answer]]] = {
     "events": events,
     **SCHEDULE_ANSWERS,
     **WORKFLOW_ANSWERS,
+    **EXTERNAL_ANSWERS,
 }
 
 

@@ -20,6 +20,7 @@ from clockmesh.daemon import founding, join, logs, scheduling, submitting, summa
 from clockmesh.daemon.blobs import BlobStore
 from clockmesh.daemon.config import Listen, check_slots
 from clockmesh.daemon.errors import Conflict, NoMesh, NotFound, UsageError
+from clockmesh.daemon.external import ExternalDesk
 from clockmesh.daemon.handlers import PeerHandlers
 from clockmesh.daemon.home import Home
 from clockmesh.daemon.logs import LogLine
@@ -278,6 +279,11 @@ class Service:
     def find_schedule(self, text: str) -> ScheduleId:
         """The schedule of this name, or whose id begins so. NoMesh; NotFound; UsageError for several."""
         return scheduling.find(self._in_mesh(), text)
+
+    @property
+    def external(self) -> ExternalDesk:
+        """The external jobs that this peer holds. NoMesh."""
+        return self._in_mesh().performer.desk
 
     # ---- content ----
 
