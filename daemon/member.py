@@ -222,7 +222,10 @@ class Member:
         labels = set(known.labels) | {EXTERNAL} if offered or always else set(known.labels) - {EXTERNAL}
         if len(labels) <= MAX_LABELS:
             self.loop.take(DescribeWanted(replace(known, labels=tuple(sorted(labels)))))
-        log.info("external_offered" if offered else "external_withdrawn")
+        if offered:
+            log.info("external_offered")
+        else:
+            log.info("external_withdrawn")
 
     # ---- what the loop calls ----
 
