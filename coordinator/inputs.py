@@ -7,12 +7,13 @@ from enum import StrEnum
 
 from clockmesh.protocol.beacon import Beacon
 from clockmesh.protocol.events import Description
-from clockmesh.protocol.ids import AttemptRef, PeerId, RunId, ScheduleId
+from clockmesh.protocol.ids import AttemptRef, PeerId, RunId, ScheduleId, SecretId
 from clockmesh.protocol.node import Node
 from clockmesh.protocol.plan import Guard, Plan
 from clockmesh.protocol.reports import NO_REPORT, Report
 from clockmesh.protocol.result import Result
 from clockmesh.protocol.schedules import CatchUp, CronLine, Overlap
+from clockmesh.protocol.secrets import KeyBox, Kind, Sealed
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,8 @@ class ScheduleWanted:
     catch_up: CatchUp = CatchUp.LAST
     overlap: Overlap = Overlap.SKIP
     jitter_s: int = 0
+    pause_after: int = 0
+    """Failed ticks in a row after which it pauses itself; 0 for never."""
 
 
 class Change(StrEnum):
@@ -139,6 +142,18 @@ class RescueWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class BackfillWanted:
+    """The ticks of a schedule that were due in a past time and never came."""
+
+    token: int
+    schedule: ScheduleId
+    since_ms: int
+    """Itself among them."""
+    until_ms: int
+    """No longer among them."""
+
+
+@dataclass(frozen=True, slots=True)
 class TriggerWanted:
     """A run of the schedule's plan now, beside its ticks."""
 
@@ -147,6 +162,32 @@ class TriggerWanted:
     nonce: bytes
     heads: bytes
     """As in `SubmitWanted`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretWanted:
+    """A secret or a remote's credentials, sealed already."""
+
+    token: int
+    kind: Kind
+    name: str
+    workflows: tuple[str, ...]
+    sealed: Sealed
+
+
+@dataclass(frozen=True, slots=True)
+class SecretRemoveWanted:
+    token: int
+    kind: Kind
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShareWanted:
+    """Keys for members that cannot open a secret; those that can by now are left out."""
+
+    secret: SecretId
+    keys: tuple[KeyBox, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +234,11 @@ Input = (
     | ScheduleWanted
     | ScheduleChangeWanted
     | RescueWanted
+    | BackfillWanted
     | TriggerWanted
+    | SecretWanted
+    | SecretRemoveWanted
+    | ShareWanted
     | DescribeWanted
     | AdmitWanted
     | JobEnded

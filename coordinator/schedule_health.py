@@ -1,11 +1,11 @@
-"""Whether enough of a schedule's electorate live for its ticks to start, and what to say where they do not or soon may
-not."""
+"""What to say of a schedule whose ticks do not start, or soon may not: it has paused itself, or too few of its
+electorate live."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clockmesh.coordinator import standing
+from clockmesh.coordinator import failures, standing
 from clockmesh.coordinator.schedules import ScheduleState, Voters
 from clockmesh.protocol.ids import PeerId
 from clockmesh.protocol.plan import Guard
@@ -26,7 +26,12 @@ def is_stopped(machine: Machine, known: ScheduleState, now: float) -> bool:
 
 
 def warning(machine: Machine, known: ScheduleState, now: float) -> str | None:
-    """One sentence where the schedule has stopped or one more loss would stop it; None where all is well."""
+    """One sentence where the schedule has stopped or paused itself, or one more loss would stop it; None where all is
+    well."""
+    if not known.paused and failures.has_paused_itself(machine.state, known):
+        last = "tick" if known.pause_after == 1 else f"{known.pause_after} ticks"
+        return (f"{known.told.name} has paused itself: its last {last} failed; to go on: "
+                f"clockmesh schedule resume {known.told.name}")
     voters = known.chain[-1]
     there = living(machine, voters, now)
     away = set(voters.electorate) - there

@@ -5,15 +5,29 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from clockmesh.coordinator import requests, schedule_health, standing
+from clockmesh.coordinator import calendar, failures, requests, schedule_health, standing, ticks
 from clockmesh.coordinator.effects import Answer
 from clockmesh.coordinator.errors import Conflict, NotFound, Refused
-from clockmesh.coordinator.inputs import Change, RescueWanted, ScheduleChangeWanted, ScheduleWanted, TriggerWanted
+from clockmesh.coordinator.inputs import (
+    BackfillWanted,
+    Change,
+    RescueWanted,
+    ScheduleChangeWanted,
+    ScheduleWanted,
+    TriggerWanted,
+)
 from clockmesh.coordinator.schedules import ScheduleState
-from clockmesh.protocol.codec import electorate_seed, run_id
+from clockmesh.protocol.codec import electorate_seed, run_id, schedule_id
 from clockmesh.protocol.events import Event, RunSubmitted
 from clockmesh.protocol.ids import ScheduleId
-from clockmesh.protocol.schedules import SchedulePaused, ScheduleRemoved, ScheduleResumed, ScheduleSet
+from clockmesh.protocol.schedules import (
+    SchedulePaused,
+    SchedulePausesAfter,
+    ScheduleRemoved,
+    ScheduleResumed,
+    ScheduleSet,
+    TickSubmitted,
+)
 
 if TYPE_CHECKING:
     from clockmesh.coordinator.machine import Machine
@@ -51,13 +65,21 @@ def add(machine: Machine, wanted: ScheduleWanted, now: float) -> None:
         jitter_s=wanted.jitter_s,
         due_from_ms=wanted.wall_ms,
     )
-    machine.decide(event, Answer(wanted.token))
+    _begin(machine, event, wanted.pause_after, Answer(wanted.token))
+
+
+def _begin(machine: Machine, event: ScheduleSet, pause_after: int, answer: Answer) -> None:
+    if not pause_after:
+        machine.decide(event, answer)
+        return
+    machine.decide(event)
+    machine.decide(SchedulePausesAfter(schedule_id(event), pause_after), answer)
 
 
 def change(machine: Machine, wanted: ScheduleChangeWanted) -> None:
     """Pause, resume or remove. NotFound; what is so already is only answered."""
     known = _find(machine, wanted.schedule)
-    answer, event = Answer(wanted.token), _event_for(known, wanted)
+    answer, event = Answer(wanted.token), _event_for(machine, known, wanted)
     if event is None:
         machine.after.append(answer)
     else:
@@ -83,10 +105,10 @@ def rescue(machine: Machine, wanted: RescueWanted, now: float) -> None:
         due_from_ms=wanted.wall_ms,
     )
     machine.decide(ScheduleRemoved(known.schedule))
-    machine.decide(event, Answer(wanted.token))
+    _begin(machine, event, known.pause_after, Answer(wanted.token))
 
 
-def _event_for(known: ScheduleState, wanted: ScheduleChangeWanted) -> Event | None:
+def _event_for(machine: Machine, known: ScheduleState, wanted: ScheduleChangeWanted) -> Event | None:
     count = known.switch[0] + 1
     match wanted.change:
         case Change.REMOVE:
@@ -94,7 +116,39 @@ def _event_for(known: ScheduleState, wanted: ScheduleChangeWanted) -> Event | No
         case Change.PAUSE:
             return None if known.paused else SchedulePaused(known.schedule, count)
         case Change.RESUME:
-            return ScheduleResumed(known.schedule, count, wanted.wall_ms) if known.paused else None
+            paused = known.paused or failures.has_paused_itself(machine.state, known)
+            return ScheduleResumed(known.schedule, count, wanted.wall_ms) if paused else None
+
+
+def backfill(machine: Machine, wanted: BackfillWanted, now: float) -> None:
+    """Submit what was due and never came, as the ticks that they are: if they come after all, they are the same runs.
+    NotFound; Refused for more than `CATCH_UP_COUNT` of them."""
+    known = _find(machine, wanted.schedule)
+    missed = _missed(machine, known, wanted, ticks.wall_clock(machine, now) or 0)
+    if len(missed) > CATCH_UP_COUNT:
+        raise Refused(f"more than {CATCH_UP_COUNT} ticks of '{known.told.name}' were missed in that time; "
+                      "name a shorter one with --since and --until")
+    answer = Answer(wanted.token)
+    if not missed:
+        machine.after.append(answer)
+        return
+    for due in missed:
+        machine.decide(TickSubmitted(known.schedule, due))
+    machine.after.append(answer)
+
+
+def _missed(machine: Machine, known: ScheduleState, wanted: BackfillWanted, wall_ms: int) -> list[int]:
+    """Due times without a run, the oldest first, and at most one more than may be."""
+    found: list[int] = []
+    at = max(wanted.since_ms, known.told.due_from_ms) - 1
+    while len(found) <= CATCH_UP_COUNT:
+        due = calendar.next_due(machine.calendar, known.told.lines, at)
+        if due is None or due >= min(wanted.until_ms, wall_ms):
+            break
+        if due not in known.ticks:
+            found.append(due)
+        at = due
+    return found
 
 
 def trigger(machine: Machine, wanted: TriggerWanted, now: float) -> None:

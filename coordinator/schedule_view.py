@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from clockmesh.coordinator import calendar, schedule_health
+from clockmesh.coordinator import calendar, failures, schedule_health
 from clockmesh.coordinator.schedules import ScheduleState
 from clockmesh.protocol.ids import PeerId, RunId, ScheduleId
 from clockmesh.protocol.plan import Guard
@@ -23,6 +23,9 @@ class ScheduleView:
     """Of the ticks to come."""
     electorate: tuple[PeerId, ...]
     paused: bool
+    """By a person, or by itself."""
+    pause_after: int
+    """Failed ticks in a row after which it pauses itself; 0 for never."""
     next_ms: int | None
     """When it is due next; None while it is paused, and where that is never."""
     last_ms: int | None
@@ -30,7 +33,7 @@ class ScheduleView:
     last_run: RunId | None
     """None: that tick was skipped."""
     warning: str | None
-    """Where it has stopped for want of voters, or one more loss would stop it: a sentence."""
+    """See `schedule_health.warning`."""
 
 
 def schedule_views(machine: Machine, wall_ms: int, now: float) -> list[ScheduleView]:
@@ -45,14 +48,16 @@ def _view(machine: Machine, known: ScheduleState, wall_ms: int, now: float) -> S
     voters = known.chain[-1]
     passed = [due for due in (*known.ticks, *known.skipped) if due <= wall_ms]
     last = max(passed, default=None)
+    paused = known.paused or failures.has_paused_itself(machine.state, known)
     from_ms = max(wall_ms, known.due_from_ms - 1)
     return ScheduleView(
         schedule=known.schedule,
         told=known.told,
         guard=voters.guard,
         electorate=voters.electorate,
-        paused=known.paused,
-        next_ms=None if known.paused else calendar.next_due(machine.calendar, known.told.lines, from_ms),
+        paused=paused,
+        pause_after=known.pause_after,
+        next_ms=None if paused else calendar.next_due(machine.calendar, known.told.lines, from_ms),
         last_ms=last,
         last_run=None if last is None else known.ticks.get(last),
         warning=schedule_health.warning(machine, known, now),

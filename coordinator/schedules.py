@@ -17,6 +17,7 @@ from clockmesh.protocol.schedules import (
     ScheduleFact,
     ScheduleMoved,
     SchedulePaused,
+    SchedulePausesAfter,
     ScheduleRemoved,
     ScheduleResumed,
     ScheduleSet,
@@ -54,6 +55,8 @@ class ScheduleState:
     removed: bool = False
     switch: tuple[int, int, int] = (0, 0, 0)
     """Of the pause (1) or resumption (0) that stands: count, which of them, and from when ticks are due again."""
+    pause_after: int = 0
+    """Failed ticks in a row after which it pauses itself (see `failures`); 0 for never."""
     ticks: dict[int, RunId] = field(default_factory=dict)
     """By due time."""
     skipped: dict[int, None] = field(default_factory=dict)
@@ -105,6 +108,9 @@ def add_schedule_fact(known: ScheduleState, author: PeerId, event: ScheduleFact)
             return _switched(known, (event.count, 1, 0))
         case ScheduleResumed():
             return _switched(known, (event.count, 0, event.due_from_ms))
+        case SchedulePausesAfter():
+            before, known.pause_after = known.pause_after, min(known.pause_after or event.failures, event.failures)
+            return known.pause_after != before
         case TickSkipped():
             changed = event.due_ms not in known.skipped
             known.skipped[event.due_ms] = None

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from clockmesh.coordinator import calendar, jobs, leases, moves, ownership, schedules
+from clockmesh.coordinator import calendar, failures, jobs, leases, moves, ownership, schedules
 from clockmesh.coordinator.runs import RunState
 from clockmesh.coordinator.schedules import ScheduleState
 from clockmesh.protocol.codec import tick_run
@@ -44,7 +44,8 @@ class Watch:
 
     upto_ms: int
     pending: dict[int, float] = field(default_factory=dict)
-    """Due ticks that nobody submitted, and when (BOOTTIME) this peer noticed."""
+    """Due ticks that nobody submitted, and since when (BOOTTIME) this peer knows that it is their turn; infinity while
+    others are in their way."""
     unlike_since: float | None = None
     """When the electorate was first seen not to be that of the membership."""
 
@@ -157,7 +158,7 @@ def _look_at(machine: Machine, known: ScheduleState, wall: int, now: float) -> f
         watch.pending.clear()
         return math.inf
     again = moves.follow(machine, known, watch, wall, now)
-    if known.paused:
+    if known.paused or failures.has_paused_itself(machine.state, known):
         watch.pending.clear()
         return again
     _notice(machine, known, watch, wall, now)
@@ -185,8 +186,10 @@ def _turn(machine: Machine, known: ScheduleState, watch: Watch, due: int, wall: 
         del watch.pending[due]
         return math.inf
     if late and _queues(known) and _open_ticks(machine, known.schedule, wall):
-        watch.pending[due] = now
+        watch.pending[due] = math.inf
         return now + AGAIN
+    if watch.pending[due] == math.inf:
+        watch.pending[due] = now
     at = max(watch.pending[due], now + (fires - wall) / 1000)
     at += RANK_DELAY * place_among_living(machine, tick_run(known.schedule, due), now)
     if at > now:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from clockmesh.coordinator.inputs import Change
+from clockmesh.coordinator.schedule_requests import CATCH_UP_AGE_S
 from clockmesh.daemon import bodies, surface
 from clockmesh.daemon.call import Call
 from clockmesh.daemon.control_http import Answer
@@ -31,11 +32,14 @@ async def add(call: Call) -> Answer:
         bodies.word(body, "catch_up", CatchUp.LAST),
         bodies.word(body, "overlap", Overlap.SKIP),
         bodies.optional(body, "jitter_s", int) or 0,
+        bodies.optional(body, "pause_after", int) or 0,
     )
     schedule = await call.service.add_schedule(wanted)
     view = next(view for view in call.service.schedules() if view.schedule == schedule)
+    unset = call.service.keeping.unset(view.told.plan, order.workflow)
     now_at = surface.iso(call.service.schedule_time())
-    return {"v": surface.VERSION, "now_at": now_at, **surface.schedule_json(view, call.service.machine)}
+    told = surface.schedule_json(view, call.service.machine)
+    return {"v": surface.VERSION, "now_at": now_at, **told, "unset_secrets": unset}
 
 
 async def list_(call: Call) -> Answer:
@@ -50,6 +54,17 @@ async def rescue(call: Call) -> Answer:
     may_be_running = sorted(map(call.service.machine.name_of, rescued.may_be_running))
     return {"v": surface.VERSION, "schedule": rescued.schedule.hex(), "instead_of": schedule.hex(),
             "may_be_running": may_be_running}
+
+
+async def backfill(call: Call) -> Answer:
+    schedule = call.schedule
+    body = await call.request.json()
+    since, until = bodies.optional(body, "since_ms", int), bodies.optional(body, "until_ms", int)
+    now = call.service.schedule_time()
+    ticks = await call.service.backfill_schedule(
+        schedule, now - CATCH_UP_AGE_S * 1000 if since is None else since, now if until is None else until)
+    told = [{"due_at": surface.iso(due), "run": run.hex()} for due, run in ticks]
+    return {"v": surface.VERSION, "schedule": schedule.hex(), "ticks": told}
 
 
 async def trigger(call: Call) -> Answer:
@@ -73,6 +88,7 @@ SCHEDULE_ANSWERS: dict[str, Callable[[Call], Awaitable[Answer]]] = {
     "schedule_add": add,
     "schedule_list": list_,
     "schedule_rescue": rescue,
+    "schedule_backfill": backfill,
     "schedule_trigger": trigger,
     "schedule_pause": _changing(Change.PAUSE),
     "schedule_resume": _changing(Change.RESUME),

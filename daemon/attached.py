@@ -111,11 +111,13 @@ class AttachedCoordinator:
         return None if told is None else told["why"]
 
     def get_workflow_logs(self, workflow_id: str, job: str | None = None) -> list[dict[str, Any]] | None:
-        """The lines of its jobs' logs, from whichever peer has them; None for an unknown id."""
+        """The lines of its jobs' logs, from whichever peer has them, those left out that no peer gives; None for an
+        unknown id."""
         run = self._run(workflow_id)
         if run is None:
             return None
-        return list(self._client.lines(f"/v1/runs/{run}/logs" + (f"?job={quoted(job)}" if job else "")))
+        lines = self._client.lines(f"/v1/runs/{run}/logs" + (f"?job={quoted(job)}" if job else ""))
+        return [line for line in lines if "missing" not in line]
 
     # ---- changes ----
 

@@ -27,6 +27,7 @@ _WHERE = {
     "version": "cli_mesh",
     "submit": "cli_submit",
     "local": "cli_local",
+    "lint": "cli_lint",
     "list": "cli_runs",
     "show": "cli_runs",
     "logs": "cli_runs",
@@ -34,6 +35,12 @@ _WHERE = {
     "cancel": "cli_runs",
     "rerun": "cli_runs",
     "why": "cli_runs",
+    "secret_set": "cli_secrets",
+    "secret_list": "cli_secrets",
+    "secret_remove": "cli_secrets",
+    "remote_add": "cli_secrets",
+    "remote_list": "cli_secrets",
+    "remote_remove": "cli_secrets",
     "mcp": "cli_mcp",
     "schedule_add": "cli_schedules",
     "schedule_list": "cli_schedules",
@@ -41,6 +48,7 @@ _WHERE = {
     "schedule_pause": "cli_schedules",
     "schedule_resume": "cli_schedules",
     "schedule_remove": "cli_schedules",
+    "schedule_backfill": "cli_schedules",
     "schedule_rescue": "cli_schedules",
 }
 """The file of each verb; its function there is called VERB_verb."""

@@ -6,7 +6,9 @@ import argparse
 import os
 import sys
 
-from clockmesh.daemon.cli_values import finite, jitter, pair, run_id, schedule_name, seconds, slots, whole
+from clockmesh.daemon.cli_schedule_options import SCHEDULE_OPTIONS, schedule_add_options
+from clockmesh.daemon.cli_secret_options import SECRET_OPTIONS, VALUE_TYPED, VALUED
+from clockmesh.daemon.cli_values import finite, pair, run_id, seconds, slots, whole
 from clockmesh.daemon.exits import Exit, Trouble
 from clockmesh.daemon.routes import VERBS, Verb, spelled
 from clockmesh.daemon.text import PLAIN_WIDTH, terminal_width
@@ -70,7 +72,9 @@ def parse(words: Sequence[str], environment: Mapping[str, str]) -> Asked:
     parser.add_argument("--home", metavar="DIR", help=_GENERAL["--home DIR"])
     parser.add_argument("--json", action="store_true", help=_GENERAL["--json"])
     parser.add_argument("-h", "--help", action=_Help, nargs=0, help="print this and exit")
-    options = parser.parse_args(rest)
+    options, more = parser.parse_known_args(rest)
+    if more:
+        parser.error(VALUE_TYPED if verb.name in VALUED else f"unrecognized arguments: {' '.join(more)}")
     if options.home == "":
         parser.error("argument --home: the directory's name is empty")
     return Asked(verb, options, environment)
@@ -208,31 +212,13 @@ def _workflow_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _schedule_add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="the workflow; with --remote, its path in that repository")
-    parser.add_argument("--name", help="what it is called (default: the file's name without its ending)")
-    parser.add_argument("--catch-up", choices=("skip", "last", "all"), default="last",
-                        help="of ticks missed while all peers were away (default: last)")
-    parser.add_argument("--overlap", choices=("allow", "skip", "buffer", "cancel"), default="skip",
-                        help="of a tick due while an earlier one runs (default: skip)")
-    parser.add_argument("--jitter", type=jitter, default=0, metavar="TIME",
-                        help="spread the ticks over so long after they are due (default: 0)")
+    schedule_add_options(parser)
     _workflow_options(parser)
-
-
-def _schedule(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("schedule", metavar="SCHEDULE", type=schedule_name,
-                        help="its name, or the first digits of its id (4 or more)")
 
 
 def _show(parser: argparse.ArgumentParser) -> None:
     _run(parser)
     parser.add_argument("--summary", action="store_true", help="print what the jobs wrote to GITHUB_STEP_SUMMARY")
-
-
-def _schedule_rescue(parser: argparse.ArgumentParser) -> None:
-    _schedule(parser)
-    parser.add_argument("--abandon", action="store_true",
-                        help="although who is away may still be running ticks of it: a person must know that")
 
 
 def _local(parser: argparse.ArgumentParser) -> None:
@@ -247,6 +233,10 @@ def _local(parser: argparse.ArgumentParser) -> None:
                         help="a variable of the context vars; once for each")
     parser.add_argument("--event", metavar="NAME", help="what triggers it (default: push, else the file's first)")
     parser.add_argument("--event-file", metavar="JSON", help="a file with what github.event shall be")
+
+
+def _lint(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a workflow")
 
 
 def _list(parser: argparse.ArgumentParser) -> None:
@@ -288,20 +278,18 @@ _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "join": _join,
     "submit": _submit,
     "local": _local,
+    "lint": _lint,
     "list": _list,
     "show": _show,
     "logs": _logs,
     "wait": _wait,
+    **SECRET_OPTIONS,
     "cancel": _run,
     "rerun": _rerun,
     "why": _run,
     "p2p": _p2p,
     "schedule_add": _schedule_add,
-    "schedule_trigger": _schedule,
-    "schedule_pause": _schedule,
-    "schedule_resume": _schedule,
-    "schedule_remove": _schedule,
-    "schedule_rescue": _schedule_rescue,
+    **SCHEDULE_OPTIONS,
 }
 
 

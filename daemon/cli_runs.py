@@ -7,10 +7,11 @@ import time
 from clockmesh.daemon.cli_output import colour, exit_of, print_json, say, width
 from clockmesh.daemon.client import Client, quoted
 from clockmesh.daemon.exits import Exit, Trouble
-from clockmesh.daemon.text import RUN_DIGITS, age, clean, coloured, count, log_text, moment, span, table
+from clockmesh.daemon.text import RUN_DIGITS, age, clean, coloured, complain, count, log_text, moment, span, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
     from clockmesh.daemon.cli_arguments import Asked
@@ -88,7 +89,7 @@ def _show_summary(asked: Asked) -> int:
 def logs_verb(asked: Asked) -> int:
     options = asked.options
     wanted = [f"follow={int(options.follow)}", *([f"job={quoted(options.job)}"] if options.job else [])]
-    lines = Client(asked.home).lines(f"{_of(asked)}/logs?{'&'.join(wanted)}")
+    lines = _without_gaps(Client(asked.home).lines(f"{_of(asked)}/logs?{'&'.join(wanted)}"))
     if asked.json and not options.follow:
         print_json({"v": 1, "lines": list(lines)})
         return Exit.OK
@@ -100,6 +101,15 @@ def logs_verb(asked: Asked) -> int:
             prefix = "" if options.job else f"{clean(line['job'])} | "
             say(prefix + log_text(line["text"], shown))
     return Exit.OK
+
+
+def _without_gaps(lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The lines; what is missing between them is said on standard error."""
+    for line in lines:
+        if "missing" in line:
+            complain(f"{line['job']}: {line['missing']}")
+        else:
+            yield line
 
 
 def wait_verb(asked: Asked) -> int:

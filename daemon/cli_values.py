@@ -38,6 +38,22 @@ def seconds(text: str) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
+def instant(text: str) -> int:
+    """A time in ms since 1970: an age (`6h`: ago) or ISO 8601, in UTC where it names no offset."""
+    if re.fullmatch(r"[0-9.]+\s*[smhd]", text):
+        import time
+
+        return round((time.time() - seconds(text)) * 1000)
+    from datetime import UTC, datetime
+
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time such as 6h (ago), 2026-01-31 or 2026-01-31T06:00") from None
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
 def jitter(text: str) -> int:
     return 0 if re.fullmatch("0+[smh]?", text) else math.ceil(seconds(text))
 
@@ -46,6 +62,14 @@ def schedule_name(text: str) -> str:
     if not text.strip() or "/" in text:
         raise argparse.ArgumentTypeError(f"{text!r} is no schedule's name or id")
     return text.strip()
+
+
+def secret_name(text: str) -> str:
+    """Nothing of it is repeated: it may be `NAME=value`."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,127}", text) or text.upper().startswith("GITHUB_"):
+        raise argparse.ArgumentTypeError("a secret's name is of letters, digits and _, begins with no digit and "
+                                         "not with GITHUB_; its value comes on standard input or with --file F")
+    return text.upper()
 
 
 def pair(text: str) -> tuple[str, str]:

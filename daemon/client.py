@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 
 from clockmesh.daemon.exits import Exit, Trouble
 from clockmesh.daemon.socketpath import short_path
+from clockmesh.daemon.text import complain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 
 ANSWER_WITHIN = 60.0
 """Seconds for a request that waits for nothing but the daemon and its disk."""
+READ_WITHIN = 20.0
+"""The same for one that waits for nothing but the daemon."""
+_WORD_AFTER = 3.0
+"""Seconds after which who waits is told so: a daemon that lives has answered long ago."""
 
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _LONGEST_LINE = 65_536
@@ -46,7 +52,7 @@ class Client:
     def __init__(self, home: str | os.PathLike[str]) -> None:
         self.home = os.path.abspath(home)
 
-    def get(self, path: str, *, timeout: float | None = ANSWER_WITHIN) -> dict[str, Any]:
+    def get(self, path: str, *, timeout: float | None = READ_WITHIN) -> dict[str, Any]:
         return self._object("GET", path, None, timeout)
 
     def post(
@@ -88,6 +94,8 @@ class Client:
         with self._connected(timeout) as connection:
             try:
                 _send(connection, method, path, body, chunked)
+                if timeout in (READ_WITHIN, ANSWER_WITHIN) and not _readable(connection, _WORD_AFTER):
+                    complain(f"the daemon of {self.home} has not answered for {_WORD_AFTER:.0f} s; still waiting")
                 with connection.makefile("rb") as reader:
                     answer = self._answer(reader)
                     content = answer.whole()
@@ -202,6 +210,12 @@ def _send(connection: socket.socket, method: str, path: str, body: Iterable[byte
         connection.sendall(_encoded(head) + content)
     except (BrokenPipeError, ConnectionResetError):
         return  # The daemon answered before it had read all, with an error: read that.
+
+
+def _readable(connection: socket.socket, seconds: float) -> bool:
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
 
 
 def _encoded(head: list[str]) -> bytes:

@@ -26,10 +26,13 @@ _LAST_LINES_S = 5.0
 
 async def log_lines(service: Service, run: RunId, key: JobKey | None, follow: bool, send: Send) -> None:
     """The log of one job or of all, in the plan's order. `follow`: as the lines come, until the job (or run) has
-    ended."""
+    ended. What cannot be had is a line with `missing` instead of `text`."""
     async with aclosing(service.read_log(run, key, follow=follow)) as lines:
         async for line in lines:
-            await send(json_line(surface.log_json(line.key, _record(line.line))))
+            if line.missing:
+                await send(json_line({"job": line.key, "missing": line.missing}))
+            else:
+                await send(json_line(surface.log_json(line.key, _record(line.line))))
 
 
 async def summary_lines(service: Service, run: RunId, send: Send) -> None:
@@ -91,7 +94,8 @@ class _Teller:
         try:
             async with aclosing(self.service.read_log(self.run, key, follow=True)) as lines:
                 async for line in lines:
-                    await self._line({"event": "log", **surface.log_json(line.key, _record(line.line))})
+                    if not line.missing:
+                        await self._line({"event": "log", **surface.log_json(line.key, _record(line.line))})
         except NotFound:
             return
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import structlog
 
 from clockmesh.coordinator import ranks, runs
+from clockmesh.coordinator.failures import has_paused_itself
 from clockmesh.coordinator.machine import Machine
 from clockmesh.daemon.surface import iso
 from clockmesh.protocol.events import (
@@ -30,6 +31,7 @@ class Journal:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._ended: set[RunId] = set()
+        self._paused: set[ScheduleId] = set()
 
     def changed(self, run: RunId) -> None:
         """Something about `run` changed: if it was its end, say so once."""
@@ -37,6 +39,17 @@ class Journal:
         if not state.open and run not in self._ended:
             self._ended.add(run)
             log.info("run_ended", run=run.hex(), conclusion=str(runs.conclusion(state)))
+            if state.tick is not None:
+                self._look_at_schedule(state.tick.schedule)
+
+    def _look_at_schedule(self, schedule: ScheduleId) -> None:
+        """A tick of it has ended: say once if that was one failure too many."""
+        known = self._machine.state.schedules[schedule]
+        if not has_paused_itself(self._machine.state, known):
+            self._paused.discard(schedule)
+        elif schedule not in self._paused:
+            self._paused.add(schedule)
+            log.warning("schedule_paused", schedule=schedule.hex(), name=known.told.name, failures=known.pause_after)
 
     def received(self, node: Node) -> None:
         """One of another peer's nodes is durable here."""

@@ -23,21 +23,21 @@ from clockmesh.coordinator import runs, view
 from clockmesh.coordinator.effects import Answer, Effect, Forget, Start, Stop, StopReason, Wake
 from clockmesh.coordinator.inputs import CancelWanted, Input, JobEnded, NodeAdded, Started, SubmitWanted, Ticked
 from clockmesh.coordinator.machine import Machine, step
-from clockmesh.daemon.local_groups import Groups, Standing, Ticket, Wanted, wanted_of
+from clockmesh.daemon.local_groups import Groups, Standing, Ticket, Wanted, group_of
 from clockmesh.daemon.local_place import Place, caught_signals
 from clockmesh.daemon.local_story import Story
 from clockmesh.protocol.codec import decode_result, unsigned_node
 from clockmesh.protocol.events import Description, MeshFounded
-from clockmesh.protocol.ids import EXPAND, AttemptRef, JobKey, JobRef, MeshId, PeerId, RunId
+from clockmesh.protocol.ids import AttemptRef, JobKey, JobRef, MeshId, PeerId, RunId
 from clockmesh.protocol.plan import Plan
 from clockmesh.protocol.result import Conclusion, Result
 from clockmesh.runner import host_messages
+from clockmesh.runner.artifacts import read_index
 from clockmesh.runner.bundle import read_workflow
 from clockmesh.runner.errors import RunnerError
-from clockmesh.runner.evaluation import Scope
 from clockmesh.runner.host_jobs import Jobs, boottime
 from clockmesh.runner.job import lead, one_line
-from clockmesh.runner.levels import every_output, find, leg_scope, top_level, wanted
+from clockmesh.runner.levels import every_output, top_level
 from clockmesh.runner.proctree import become_subreaper
 from clockmesh.runner.sandbox import NO_SANDBOX, Sandbox
 from clockmesh.runner.spec import Given, JobSpec, NeedResult, job_dir
@@ -67,6 +67,8 @@ class Order:
     """Of the run."""
     sandbox: Sandbox = NO_SANDBOX
     """What the jobs run in: by default nothing, for they are this user's own, on files of this user's."""
+    caches: str = ""
+    """Folder of the repository's caches; '' in a sandbox, from which nothing outside is seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,8 @@ class _Here:
         self._inside: dict[AttemptRef, Ticket] = {}
         self._stopped: set[AttemptRef] = set()
         """Told to end, for a newer one of their group."""
+        self._artifacts: dict[str, str] = {}
+        """Of all jobs that have ended, by name."""
         self._run = RunId(b"")
         self._wake_at = math.inf
         self._cancelled = self._killed = False
@@ -230,7 +234,7 @@ class _Here:
     def _in_turn(self, spec: JobSpec) -> None:
         """Start a job, when it is its turn where it is in a group."""
         try:
-            wanted = _group_of(spec, self._order.workflow)
+            wanted = group_of(spec, self._order.workflow)
         except (RunnerError, KeyError):
             wanted = None  # the job itself says what is wrong with it
         if wanted is not None and self._order.group and wanted.group.lower() == self._order.group.group.lower():
@@ -287,6 +291,9 @@ class _Here:
             peer=socket.gethostname(),
             submitted_ms=self._began_ms,
             given=self._order.given,
+            artifacts=self._artifacts,
+            keeps_artifacts=not self._order.sandbox.on,
+            caches=self._order.caches,
         )
 
     def _ended_before(self, job: JobRef) -> dict[str, NeedResult]:
@@ -315,19 +322,10 @@ class _Here:
     def _ended(self, ref: AttemptRef, result: Result) -> JobEnded:
         if ticket := self._inside.pop(ref, None):
             ticket.leave()
+        found = read_index(job_dir(self._folder, ref) / "artifacts")
+        self._artifacts = self._artifacts | {name: str(path) for name, path in found.items()}
         self._story.ended(ref.key, result)
         return JobEnded(ref, result)
-
-
-def _group_of(spec: JobSpec, content: bytes) -> Wanted | None:
-    """Of a job that will run: one whose `if` does not hold enters no group."""
-    if b"concurrency" not in content or spec.key.startswith(EXPAND):
-        return None
-    workflow = read_workflow(content, spec.plan.path)
-    level, job = find(top_level(workflow, spec.plan, spec.given, spec.schedule), spec.job.job_id, spec.needs)
-    if job.concurrency is None or not wanted(level, job, spec.needs, cancelled=spec.cancelled):
-        return None
-    return wanted_of(job.concurrency, Scope(level.workflow.file, leg_scope(level, job, spec)))
 
 
 def _machine() -> Machine:

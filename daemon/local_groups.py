@@ -18,8 +18,12 @@ from enum import Enum
 from hashlib import sha256
 from pathlib import Path
 
+from clockmesh.protocol.ids import EXPAND
+from clockmesh.runner.bundle import read_workflow
 from clockmesh.runner.evaluation import Scope
+from clockmesh.runner.levels import find, leg_scope, top_level, wanted
 from clockmesh.runner.model import Concurrency
+from clockmesh.runner.spec import JobSpec
 
 MOST_WAITING = 100
 """In one group with `queue: max`: GitHub's own bound. A newer one is cancelled."""
@@ -54,6 +58,17 @@ def wanted_of(concurrency: Concurrency | None, scope: Scope) -> Wanted | None:
     if not group:
         raise scope.error(concurrency.group, "the group of `concurrency` comes to an empty name")
     return Wanted(group, scope.boolean(concurrency.cancel_in_progress), concurrency.queue_all)
+
+
+def group_of(spec: JobSpec, content: bytes) -> Wanted | None:
+    """Of a job that will run: one whose `if` does not hold enters no group."""
+    if b"concurrency" not in content or spec.key.startswith(EXPAND):
+        return None
+    workflow = read_workflow(content, spec.plan.path)
+    level, job = find(top_level(workflow, spec.plan, spec.given, spec.schedule), spec.job.job_id, spec.needs)
+    if job.concurrency is None or not wanted(level, job, spec.needs, cancelled=spec.cancelled):
+        return None
+    return wanted_of(job.concurrency, Scope(level.workflow.file, leg_scope(level, job, spec)))
 
 
 class Groups:

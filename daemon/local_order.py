@@ -3,6 +3,7 @@ be; nothing has been started then."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -59,21 +60,32 @@ def read_order(options: argparse.Namespace, folder: Path) -> Order:
         event=event,
         only=_jobs(workflow, options.job),
         given=given,
-        groups=True,
+        alone=True,
     )
     snapshot = _pack(options.file, folder / "snapshot") if uses_checkout(workflow, plan) else ""
     shown = Scope(workflow.file, plan_contexts(workflow, plan, replace(given, secrets={})))
     group = wanted_of(workflow.concurrency, shown)
     groups = _groups(options.file) if b"concurrency" in content else None
     sandbox = _sandbox(folder) if options.sandbox else NO_SANDBOX
-    return Order(plan, content, _run_name(workflow, plan, shown), given, snapshot, groups, group, sandbox)
+    return Order(plan, content, _run_name(workflow, plan, shown), given, snapshot, groups, group, sandbox,
+                 "" if sandbox.on else _caches(options.file))  # fmt: skip
 
 
 def _groups(file: str) -> Groups:
     """Shared by all runs of one user; those of one folder are of one repository."""
-    whole = os.path.realpath(file)
-    return Groups(default_home({**os.environ, "CLOCKMESH_HOME": ""}).with_name("clockmesh-groups"),
-                  whole.removesuffix(path_in_repository(file)))  # fmt: skip
+    return Groups(_state("clockmesh-groups"), _repository(file))
+
+
+def _state(name: str) -> Path:
+    return default_home({**os.environ, "CLOCKMESH_HOME": ""}).with_name(name)
+
+
+def _repository(file: str) -> str:
+    return os.path.realpath(file).removesuffix(path_in_repository(file))
+
+
+def _caches(file: str) -> str:
+    return str(_state("clockmesh-caches") / hashlib.sha256(_repository(file).encode()).hexdigest()[:24])
 
 
 def _sandbox(folder: Path) -> Sandbox:

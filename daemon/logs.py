@@ -31,6 +31,8 @@ class LogLine:
     key: JobKey
     line: bytes
     """One JSON text, without its line feed."""
+    missing: str = ""
+    """Instead of a line: that no peer could be asked for a part of the log, and which."""
 
 
 async def read(member: Member, run: RunId, key: JobKey | None, *, follow: bool) -> AsyncGenerator[LogLine, None]:
@@ -147,14 +149,24 @@ class _Reading:
                         case LogEnd():
                             return
         except (NetworkError, ProtocolError) as error:
-            log.info("request_failed", request="log", run=ref.run.hex(), job=ref.key, peer=member.machine.name_of(peer),
-                     error=str(error))
+            name = member.machine.name_of(peer)
+            log.info("request_failed", request="log", run=ref.run.hex(), job=ref.key, peer=name, error=str(error))
+            if not self._follow:
+                part = "a part of " if lines.offset else ""
+                await self._miss(ref.key, f"{name} runs it and does not answer: {part}its log is missing here")
+
+    async def _miss(self, key: JobKey, why: str) -> None:
+        await self._out.send(LogLine(key, b"", why))
 
     async def _rest(self, job: JobView, lines: _Lines) -> None:
         """The final log beyond what was read."""
-        if job.log is not None and await have_blob(self._member, job.log, job.log_peer):
-            async for data in follow_file(self._member.blobs.path(job.log), lines.offset, None):
-                await lines.feed(data)
+        if job.log is not None:
+            if await have_blob(self._member, job.log, job.log_peer):
+                async for data in follow_file(self._member.blobs.path(job.log), lines.offset, None):
+                    await lines.feed(data)
+            else:
+                await self._miss(job.key, "no peer that answers has its log" + (", or the rest of it" if lines.offset
+                                                                               else ""))
         await lines.finish()
 
 

@@ -4,7 +4,7 @@
     network_host       one life of a host: who may be connected, the door
     network_switch     libp2p's Swarm: Noise, Yamux, the table of connections
     network_attend     what is kept open to each member (network_members, network_dial)
-    network_gossip     nodes, over libp2p's GossipSub (network_router)
+    network_gossip     nodes, over libp2p's GossipSub (network_router, network_control)
     network_serve      what others ask here; network_ask: what is asked of others
     network_health     frozen peers
     network_lean       how libp2p is imported; network_quiet: how it is kept from talking

@@ -17,8 +17,10 @@ import trio
 from libp2p.custom_types import TProtocol
 from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
+from libp2p.pubsub.utils import safe_bytes_from_hex
 from libp2p.utils.varint import encode_uvarint
 
+from clockmesh.daemon.network_control import sane
 from clockmesh.daemon.network_router import MESHSUB, RPC_BYTES, Bucket, Queue, Router, Seen, message_id
 from clockmesh.daemon.network_stream import Channel
 from clockmesh.daemon.network_switch import libp2p_id
@@ -153,8 +155,12 @@ class Hub:
         for message in rpc.publish:
             await self._take_message(peer, peer_id, message)
         if rpc.HasField("control"):
-            rpc.ClearField("senderRecord")
-            await self._control(peer_id, rpc)
+            await self._control(peer_id, sane(rpc.control, self.topic, self._cached_size, RPC_BYTES))
+
+    def _cached_size(self, id_on_the_wire: bytes) -> int:
+        mid = safe_bytes_from_hex(id_on_the_wire)
+        message = None if mid is None else self.router.mcache.get(mid)
+        return 0 if message is None else message.ByteSize()
 
     async def _control(self, peer_id: ID, rpc: rpc_pb2.RPC) -> None:
         try:

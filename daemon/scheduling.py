@@ -13,7 +13,14 @@ import trio
 
 from clockmesh.coordinator import schedule_health
 from clockmesh.coordinator.calendar import next_due
-from clockmesh.coordinator.inputs import Change, RescueWanted, ScheduleChangeWanted, ScheduleWanted, TriggerWanted
+from clockmesh.coordinator.inputs import (
+    BackfillWanted,
+    Change,
+    RescueWanted,
+    ScheduleChangeWanted,
+    ScheduleWanted,
+    TriggerWanted,
+)
 from clockmesh.daemon import submitting
 from clockmesh.daemon.cronlines import zone
 from clockmesh.daemon.errors import NotFound, UsageError
@@ -21,7 +28,7 @@ from clockmesh.daemon.member import Member
 from clockmesh.daemon.submitting import NONCE_BYTES, Order
 from clockmesh.protocol.blobs import manifest_of
 from clockmesh.protocol.ids import PeerId, RunId, ScheduleId
-from clockmesh.protocol.limits import MAX_CRON_LINES, MAX_JITTER_S, MAX_NAME
+from clockmesh.protocol.limits import MAX_CRON_LINES, MAX_FAILURES, MAX_JITTER_S, MAX_NAME
 from clockmesh.protocol.schedules import CatchUp, CronLine, Overlap
 from clockmesh.protocol.wire import clean_line
 from clockmesh.runner.errors import WorkflowError, quoted
@@ -42,12 +49,16 @@ class ScheduleOrder:
     catch_up: CatchUp
     overlap: Overlap
     jitter_s: int
+    pause_after: int = 0
+    """Failed ticks in a row; 0 for never."""
 
 
 async def add(member: Member, wanted: ScheduleOrder) -> ScheduleId:
     """Durable when it returns; nothing is kept when it raises."""
     if not 0 <= wanted.jitter_s <= MAX_JITTER_S:
         raise UsageError(f"jitter is {wanted.jitter_s} s; give 0 to {MAX_JITTER_S}")
+    if not 0 <= wanted.pause_after <= MAX_FAILURES:
+        raise UsageError(f"pause_after is {wanted.pause_after} failures; give 1 to {MAX_FAILURES}, 0 for never")
     order = replace(wanted.order, event=_EVENT)
     name = _name(wanted)
     lines = await trio.to_thread.run_sync(_lines, member, order)
@@ -55,7 +66,7 @@ async def add(member: Member, wanted: ScheduleOrder) -> ScheduleId:
     nonce = os.urandom(NONCE_BYTES)
     await member.request(lambda token: ScheduleWanted(
         token, nonce, name, lines, plan, member.loop.wall_ms(), order.guard, order.priority, wanted.catch_up,
-        wanted.overlap, wanted.jitter_s))
+        wanted.overlap, wanted.jitter_s, wanted.pause_after))
     schedule = _by_nonce(member, nonce)
     log.info("schedule_added", schedule=schedule.hex(), name=name, lines=[line.cron for line in lines])
     return schedule
@@ -93,7 +104,7 @@ def _lines(member: Member, order: Order) -> tuple[CronLine, ...]:
 
 
 def _near(timezone: str) -> str:
-    close = get_close_matches(timezone, available_timezones(), 1)
+    close = get_close_matches(timezone, available_timezones(), 1, 0.8)
     return f"; did you mean `{close[0]}`?" if close else "; names are such as `Europe/Berlin`"
 
 
@@ -129,6 +140,16 @@ def _by_nonce(member: Member, nonce: bytes) -> ScheduleId:
     return next(known.schedule for known in member.machine.state.schedules.values() if known.told.nonce == nonce)
 
 
+async def backfill(member: Member, schedule: ScheduleId, since_ms: int, until_ms: int) -> list[tuple[int, RunId]]:
+    """See `Service.backfill_schedule`."""
+    known = member.machine.state.schedules[schedule].ticks
+    before = set(known)
+    await member.request(lambda token: BackfillWanted(token, schedule, since_ms, until_ms))
+    new = [(due, run) for due, run in sorted(known.items()) if due not in before and since_ms <= due < until_ms]
+    log.info("schedule_backfilled", schedule=schedule.hex(), ticks=len(new))
+    return new
+
+
 async def trigger(member: Member, schedule: ScheduleId) -> RunId:
     """See `Service.trigger_schedule`."""
     run = await member.request(lambda token: TriggerWanted(token, schedule, os.urandom(NONCE_BYTES),
@@ -145,7 +166,9 @@ def find(member: Member, text: str) -> ScheduleId:
     wanted = text.strip().lower()
     found = named or [known.schedule for known in standing if known.schedule.hex().startswith(wanted)]
     if not found or (not named and len(wanted) < _SHORTEST_PREFIX):
-        raise NotFound(f"no schedule {quoted(text)}; `clockmesh schedule list` shows those there are")
+        close = get_close_matches(text.strip(), [known.told.name for known in standing], 1)
+        hint = f"did you mean {close[0]}?" if close else "`clockmesh schedule list` shows those there are"
+        raise NotFound(f"no schedule {quoted(text)}; {hint}")
     if len(found) > 1:
         ids = ", ".join(schedule.hex()[:12] for schedule in found)
         raise UsageError(f"{len(found)} schedules are meant by {quoted(text)}; give one's id: {ids}")

@@ -23,6 +23,7 @@ from clockmesh.daemon.errors import Conflict, NoMesh, NotFound, UsageError
 from clockmesh.daemon.external import ExternalDesk
 from clockmesh.daemon.handlers import PeerHandlers
 from clockmesh.daemon.home import Home
+from clockmesh.daemon.keeping import Keeping
 from clockmesh.daemon.logs import LogLine
 from clockmesh.daemon.member import Member, Timing
 from clockmesh.daemon.network import Network
@@ -262,6 +263,11 @@ class Service:
         needs no rescue or nobody said to `abandon` those who are away."""
         return await scheduling.rescue(self._in_mesh(), schedule, abandon, self.now())
 
+    async def backfill_schedule(self, schedule: ScheduleId, since_ms: int, until_ms: int) -> list[tuple[int, RunId]]:
+        """Submit its ticks that were due from `since_ms` up to `until_ms` (ms since 1970) and never came; their due
+        times and runs. NoMesh; the coordinator's NotFound, and Refused for too many."""
+        return await scheduling.backfill(self._in_mesh(), schedule, since_ms, until_ms)
+
     async def trigger_schedule(self, schedule: ScheduleId) -> RunId:
         """A run of it now, beside its ticks. NoMesh; the coordinator's NotFound."""
         with self.reserve.new_work():
@@ -284,6 +290,11 @@ class Service:
     def external(self) -> ExternalDesk:
         """The external jobs that this peer holds. NoMesh."""
         return self._in_mesh().performer.desk
+
+    @property
+    def keeping(self) -> Keeping:
+        """Secrets, and credentials of remotes. NoMesh."""
+        return Keeping(self._in_mesh())
 
     # ---- content ----
 

@@ -38,6 +38,7 @@ from clockmesh.protocol.reports import JobReported
 from clockmesh.protocol.schedule_codec import (
     read_moved,
     read_paused,
+    read_pauses_after,
     read_removed,
     read_resumed,
     read_set,
@@ -50,6 +51,7 @@ from clockmesh.protocol.schedule_codec import (
 from clockmesh.protocol.schedules import (
     ScheduleMoved,
     SchedulePaused,
+    SchedulePausesAfter,
     ScheduleRemoved,
     ScheduleResumed,
     ScheduleSet,
@@ -57,6 +59,15 @@ from clockmesh.protocol.schedules import (
     TickSkipped,
     TickSubmitted,
 )
+from clockmesh.protocol.secret_codec import (
+    read_keys_shared,
+    read_secret_removed,
+    read_secret_set,
+    write_keys_shared,
+    write_secret_removed,
+    write_secret_set,
+)
+from clockmesh.protocol.secrets import KeysShared, SecretRemoved, SecretSet
 from clockmesh.protocol.wire import (
     array,
     ascending,
@@ -300,7 +311,11 @@ _KINDS = (
     _Kind(35, 1, ScheduleResumed, 3, lambda e: [e.schedule, e.count, e.due_from_ms], read_resumed),
     _Kind(36, 1, TickSubmitted, 2, lambda e: [e.schedule, e.due_ms], read_tick),
     _Kind(37, 1, TickSkipped, 2, lambda e: [e.schedule, e.due_ms], read_skipped),
+    _Kind(38, 1, SchedulePausesAfter, 2, lambda e: [e.schedule, e.failures], read_pauses_after),
     _Kind(50, 1, Noted, 2, lambda e: [e.label, e.data], _read_noted),
+    _Kind(40, 1, SecretSet, 7, write_secret_set, read_secret_set),
+    _Kind(41, 1, SecretRemoved, 3, write_secret_removed, read_secret_removed),
+    _Kind(42, 1, KeysShared, 2, write_keys_shared, read_keys_shared),
 )
 _BY_CODE: dict[int, _Kind] = {kind.code: kind for kind in _KINDS}
 _BY_TYPE = {kind.event: kind for kind in _KINDS}

@@ -17,6 +17,7 @@ from clockmesh.protocol.schedules import (
     Overlap,
     ScheduleMoved,
     SchedulePaused,
+    SchedulePausesAfter,
     ScheduleRemoved,
     ScheduleResumed,
     ScheduleSet,
@@ -149,6 +150,10 @@ def read_paused(rest: list[object]) -> SchedulePaused:
 
 def read_resumed(rest: list[object]) -> ScheduleResumed:
     return ScheduleResumed(read_schedule(rest[0]), _number(rest[1]), _time(rest[2]))
+
+
+def read_pauses_after(rest: list[object]) -> SchedulePausesAfter:
+    return SchedulePausesAfter(read_schedule(rest[0]), integer(rest[1], "failures", 1, limits.MAX_FAILURES))
 
 
 def read_tick(rest: list[object]) -> TickSubmitted:

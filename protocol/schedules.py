@@ -134,6 +134,14 @@ class TickSkipped:
     due_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class SchedulePausesAfter:
+    """It pauses itself after so many failed ticks in a row; of several the lowest number stands."""
+
+    schedule: ScheduleId
+    failures: int
+
+
 ScheduleFact = (
     ScheduleSet
     | ScheduleMoved
@@ -143,4 +151,5 @@ ScheduleFact = (
     | ScheduleResumed
     | TickSubmitted
     | TickSkipped
+    | SchedulePausesAfter
 )

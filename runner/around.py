@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from clockmesh.runner.annotations import Annotations
+from clockmesh.runner.artifacts import Artifacts
 from clockmesh.runner.command_files import Summaries
 from clockmesh.runner.environment import Places
 from clockmesh.runner.errors import RunnerError
@@ -64,6 +65,7 @@ class Surroundings:
     hash_files: HashFiles
     annotations: Annotations
     summaries: Summaries
+    artifacts: Artifacts = field(default_factory=lambda: Artifacts(None, {}))
     posts: list[Post] = field(default_factory=list)
     """What is to be done when all steps have ended, the last first."""
     level: int = 0
@@ -89,7 +91,10 @@ class Post:
 
 def post_step(step: Step, name: str, condition: Text | None) -> Step:
     """The step that stands for the post part of `step`."""
-    line, column = step.line, step.column
-    called = Text(Scalar(line, column, f"Post {name}", f"Post {name}"))
-    return replace(step, id="", name=called, condition=condition or Text(Scalar(line, column, "always()", "always()")),
+    return replace(step, id="", name=constant(step, f"Post {name}"), condition=condition or constant(step, "always()"),
                    timeout_minutes=None)  # fmt: skip
+
+
+def constant(step: Step, text: str) -> Text:
+    """A text of ours, at the place of a step."""
+    return Text(Scalar(step.line, step.column, text, text))

@@ -21,6 +21,7 @@ from clockmesh.protocol.limits import MAX_ERROR, MAX_OUTPUT_BYTES
 from clockmesh.protocol.result import Conclusion, Result
 from clockmesh.runner.annotations import Annotations
 from clockmesh.runner.around import JobState, Surroundings
+from clockmesh.runner.artifacts import Artifacts
 from clockmesh.runner.bundle import read_workflow
 from clockmesh.runner.command_files import Summaries
 from clockmesh.runner.environment import machine, make_places, write_event
@@ -50,7 +51,7 @@ def lead(spec: JobSpec, folder: Path, mark: str) -> None:
     OSError when even that cannot be written."""
     room = RoomForFile(folder / "result", _RESULT_ROOM)
     processes = Processes()
-    log = JobLog(folder / "log", masks=Masks(spec.given.secrets.values()))
+    log = JobLog(folder / "log", masks=Masks(spec.given.hidden))
     log.line(SET_UP, f"{spec.key}: attempt {spec.attempt} on {spec.peer or 'this peer'}, run {spec.run[:12]}")
     if spec.sandbox:
         log.line(SET_UP, spec.sandbox)
@@ -130,6 +131,8 @@ def _run(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: JobL
     around = Surroundings(
         spec=spec, mark=mark, file=workflow.file, contexts=contexts, defaults=(job.defaults, workflow.defaults),
         places=places, processes=processes, log=log, hash_files=hash_files_in(places.workspace),
+        artifacts=Artifacts(folder / "artifacts" if spec.keeps_artifacts else None,
+                            {name: Path(path) for name, path in spec.artifacts.items()}),
         annotations=Annotations(), summaries=Summaries(folder / "summary"),
     )  # fmt: skip
     run_steps(around, job.steps, state)

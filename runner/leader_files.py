@@ -21,7 +21,7 @@ _LARGEST_RESULT = 32 * 1024 * 1024
 
 def remove_links(folder: Path) -> None:
     """What a leader wrote is read by the host and the daemon, which must not be led elsewhere."""
-    for name in ("log", "result", "workflow", "summary"):
+    for name in ("log", "result", "workflow", "summary", "annotations"):
         path = folder / name
         with suppress(FileNotFoundError):
             if not stat.S_ISREG(path.lstat().st_mode):

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import re
 
+from clockmesh.runner.built_in import BUILT_IN, CHECKOUT, DOWNLOAD, UPLOAD
 from clockmesh.runner.errors import quoted
 from clockmesh.runner.model import Step, Text
 from clockmesh.runner.model_sheet import Sheet, meant
 from clockmesh.runner.reader import Mapping, Node
-
-CHECKOUT = "actions/checkout"
-
-CHECKOUT_INPUTS = frozenset({"path", "ref", "fetch-depth", "clean", "persist-credentials", "show-progress"})
-"""What the built-in checkout understands of the `with` of actions/checkout."""
-
-BUILT_IN = {CHECKOUT: CHECKOUT_INPUTS}
-"""By name in lower case: the inputs that the one here understands."""
 
 _REMOTE = re.compile(r"[^/@]+/[^@]+@\S+")
 
@@ -35,6 +28,10 @@ def is_checkout(step: Step) -> bool:
     return step.uses is not None and built_in(step.uses.text) == CHECKOUT
 
 
+def uses_artifacts(step: Step) -> bool:
+    return step.uses is not None and built_in(step.uses.text) in (UPLOAD, DOWNLOAD)
+
+
 def check_uses(sheet: Sheet, uses: Text, arguments: Node | None) -> None:
     """Notes what is wrong with the `uses` of a step, and with the inputs it gives to a built-in action."""
     text = uses.text
@@ -46,7 +43,9 @@ def check_uses(sheet: Sheet, uses: Text, arguments: Node | None) -> None:
     elif name:
         _check_arguments(sheet, name, arguments)
     elif text.startswith("docker://") or _REMOTE.fullmatch(text):
-        hint = f"built in are: {', '.join(sorted(BUILT_IN))}; or keep a copy in the repository and use `./folder`"
+        hint = "keep a copy of it in the repository and use `./folder`"
+        if (close := meant(text.partition("@")[0], BUILT_IN)).startswith("did"):
+            hint = close
         sheet.note(uses.node, f"`uses: {quoted(text)}` is not supported yet; {hint}")
     else:
         wanted = "write `owner/repository@version`, or `./folder` for an action of the repository"

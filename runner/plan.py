@@ -23,7 +23,7 @@ from clockmesh.runner.legs import Budget, plan_jobs, printable
 from clockmesh.runner.levels import top_level
 from clockmesh.runner.model import Job, Workflow
 from clockmesh.runner.model_sheet import meant
-from clockmesh.runner.model_uses import is_checkout
+from clockmesh.runner.model_uses import is_checkout, uses_artifacts
 from clockmesh.runner.spec import NOTHING_GIVEN, Given
 
 __all__ = ["make_plan", "read_workflow", "resolve_plan", "uses_checkout"]
@@ -43,16 +43,18 @@ def make_plan(
     event: str | None = None,
     only: Collection[str] | None = None,
     given: Given = NOTHING_GIVEN,
-    groups: bool = False,
+    alone: bool = False,
 ) -> Plan:
     """The plan of a run of this workflow. With `only`, of these jobs and of what they need, whatever carries a tag;
-    `groups` says that whoever runs it holds concurrency groups.
+    `alone` says that it runs on this machine alone, where concurrency groups are held and artifacts kept.
 
     Raises InputError for inputs that it does not take, WorkflowError where nothing is tagged (unless forced) or where
     a value that is needed now cannot be computed.
     """
     jobs = selected_jobs(workflow, force=force) if only is None else named_jobs(workflow, only)
-    _refuse_groups(workflow, jobs, held=groups)
+    _refuse_groups(workflow, jobs, held=alone)
+    if not alone:
+        _refuse_artifacts(workflow, jobs)
     chosen = _event(workflow, event)
     plan = Plan(
         name=printable(workflow.name) or posixpath.splitext(posixpath.basename(path))[0],
@@ -87,6 +89,13 @@ def resolve_plan(
         inputs=tuple(sorted(inputs.items())),
         force=force,
     )
+
+
+def _refuse_artifacts(workflow: Workflow, jobs: Collection[Job]) -> None:
+    for step in (step for job in _all_jobs(jobs, set()) for step in job.steps):
+        if step.uses is not None and uses_artifacts(step):
+            message = f"`{step.uses.text}` is not supported yet on a mesh; run this here: clockmesh run local"
+            raise WorkflowError(workflow.file, step.uses.line, step.uses.column, message)
 
 
 def _refuse_groups(workflow: Workflow, jobs: Collection[Job], *, held: bool) -> None:

@@ -23,6 +23,8 @@ FIRST_USER = 60_706
 USERS = 478
 NETWORK_OFF = "network-off"
 """A label for `runs-on`: the job has no network but a loopback of its own. Peers with a sandbox offer it."""
+UNKEPT = f"no sandbox: the network is on, whatever the label {NETWORK_OFF} says"
+"""In the log of a job that `run local` runs so."""
 MAX_PROCESSES = 2048
 """Of one job, threads too. A build of many cores needs some hundred; a fork bomb of so many still ends at once."""
 _SYSTEM = ("bin", "etc", "gnu", "lib", "nix", "opt", "sbin", "usr")

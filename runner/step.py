@@ -133,7 +133,7 @@ class StepRun:
         """Run one command that may speak through its output and through files, which counts for this step. RunnerError
         for what it said wrongly, CommandError when it cannot be started."""
         files = new_files(self.around.places.scripts)
-        listener = Listener(self._write, self._annotate, self.around.log.masks, debug=self.around.spec.given.debug)
+        listener = Listener(self.write, self._annotate, self.around.log.masks, debug=self.around.spec.given.debug)
         ended = self._processes.run(
             Command(argv, folder, {**environment, **files.env()}),
             listener.hear,
@@ -147,7 +147,7 @@ class StepRun:
     def _unique(self) -> str:
         return f"{self._number}" if not self.around.level else f"{self.around.level}-{secrets.token_hex(4)}"
 
-    def _write(self, lines: list[str]) -> None:
+    def write(self, lines: list[str]) -> None:
         self.around.log.write(self._title, lines)
 
     def _annotate(self, level: Level, command: WorkflowCommand) -> None:
@@ -254,6 +254,14 @@ class StepRun:
     def fail_as_told(self, reason: str) -> None:
         """The step has failed, and the log says why already."""
         raise StepFailed(reason, told=True)
+
+    def set_env(self, name: str, value: str) -> None:
+        """For all later steps, as GITHUB_ENV does it."""
+        self._state.env[name] = value
+
+    def prepend_path(self, folder: Path) -> None:
+        """For all later steps, as GITHUB_PATH does it."""
+        self._state.paths.append(str(folder))
 
     def descend(self, around: Surroundings, steps: tuple[Step, ...]) -> JobState:
         """Run the steps of an action that this one uses; what they came to."""

@@ -5,22 +5,25 @@ from __future__ import annotations
 import os
 import posixpath
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clockmesh.protocol.plan import Remote
+from clockmesh.runner import artifacts, auto_commit, caches, toolchains
 from clockmesh.runner.checkout import check_out_remote, check_out_snapshot, folder_of, options_from
 from clockmesh.runner.errors import RunnerError, quoted
 from clockmesh.runner.evaluation import Scope
 from clockmesh.runner.expressions import CaseSensitive, Value
 from clockmesh.runner.files import read_beneath
-from clockmesh.runner.git import Git
+from clockmesh.runner.git import Git, login_for
 from clockmesh.runner.javascript import run_script
 from clockmesh.runner.model_action import FILES, Action, Composite, read_action
-from clockmesh.runner.model_uses import is_local
+from clockmesh.runner.model_uses import built_in, is_local
 from clockmesh.runner.process import Ended, How
 from clockmesh.runner.reader import MAX_BYTES
+from clockmesh.runner.remotes import read_credential
 
 if TYPE_CHECKING:
     from clockmesh.runner.step import StepRun
@@ -43,7 +46,7 @@ def use(run: StepRun, env: dict[str, str]) -> Ended:
     run.say("\n".join([f"Run {uses}", *(["with:"] if given else []), *_shown(given)]))
     if is_local(uses):
         return _use_local(run, env, uses, given)
-    return _check_out(run, env, given)
+    return _BUILT_IN[built_in(uses)](run, env, {name.lower(): value for name, value in given.items()})
 
 
 def _shown(given: dict[str, str]) -> list[str]:
@@ -131,17 +134,23 @@ def _compose(
     return Ended(0, How.ITSELF)
 
 
-def _check_out(run: StepRun, env: dict[str, str], given: dict[str, str]) -> Ended:
+def _check_out(run: StepRun, env: dict[str, str], given: Mapping[str, str]) -> Ended:
     places, source, spec = run.around.places, run.around.spec.plan.source, run.around.spec
-    options = options_from({name.lower(): value for name, value in given.items()})
+    options = options_from(dict(given))
     folder = folder_of(options, places.workspace)
+    url = source.url if isinstance(source, Remote) else source.origin
+    login = login_for(url, read_credential(options.token) if options.token else spec.given.credential)
     git = Git(
         run.around.processes,
         run.say,
         run.environment(env),
         timeout=run.timeout(),
         survives_cancel=run.survives_cancel,
+        url=url,
+        login=login,
     )
+    if login:
+        run.around.log.masks.add(login.credential.basic)
     ref, commit = source.ref, source.sha
     try:
         if isinstance(source, Remote):
@@ -150,7 +159,23 @@ def _check_out(run: StepRun, env: dict[str, str], given: dict[str, str]) -> Ende
             check_out_snapshot(Path(spec.snapshot), source.origin, options, folder, git, run.say)
         else:
             raise ActionError("the run was submitted without a source to check out")
+        if login and options.keep and (folder / ".git").is_dir():
+            login.leave(folder)
     except OSError as error:
         raise ActionError(f"{error.filename or folder}: {error.strerror or os.strerror(error.errno or 0)}") from error
     run.outputs = {"ref": ref, "commit": commit}
     return Ended(0, How.ITSELF)
+
+
+_BUILT_IN: dict[str, Callable[[StepRun, dict[str, str], Mapping[str, str]], Ended]] = {
+    "actions/checkout": _check_out,
+    "actions/cache": caches.cache,
+    "actions/cache/restore": caches.restore,
+    "actions/cache/save": caches.save,
+    "actions/setup-python": toolchains.setup_python,
+    "actions/setup-node": toolchains.setup_node,
+    "actions/upload-artifact": artifacts.upload,
+    "actions/download-artifact": artifacts.download,
+    "stefanzweifel/git-auto-commit-action": auto_commit.commit,
+}
+"""Each is given `with`, names in lower case."""

@@ -295,7 +295,7 @@ def test_a_job_is_in_a_sandbox_and_reaches_nothing_of_the_peer(up: Booted) -> No
         run = submit(up, "name: boxed (p2p-workflow)\non: push\njobs:\n  boxed:\n"
                          f"    runs-on: {labels}\n    steps:\n      - run: {script}\n")
         up.run("clockmesh", "run", "wait", run, "--timeout", "30")
-        log = up.run("clockmesh", "run", "logs", run).splitlines()
+        log = up.run("clockmesh", "run", "logs", run, "--job", "boxed").splitlines()
         assert f"in a sandbox (bubblewrap): network {network}" in log[1]
         assert "runner" in log
         assert "ls: cannot access '/var/lib/clockmesh': No such file or directory" in log

@@ -8,6 +8,7 @@ import socket
 import stat
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from clockmesh.daemon import control_http, control_server
+from clockmesh.daemon import client, control_http, control_server
 from clockmesh.daemon.client import Client
 from clockmesh.daemon.control_http import Answer, Lines, Request, Send
 from clockmesh.daemon.exits import Exit, Trouble
@@ -385,3 +386,20 @@ def test_whatever_answers_a_client_gets_one_kind_of_error(home: Path, answer: by
             Client(home).post("/echo")
         thread.join(5)
     assert (caught.value.exit, caught.value.code) == (exit_, code)
+
+
+def test_who_waits_for_a_silent_daemon_is_told_so_early_and_given_up_in_the_end(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A stopped daemon's kernel still takes connections."""
+    monkeypatch.setattr(client, "_WORD_AFTER", 0.2)
+    monkeypatch.setattr(client, "READ_WITHIN", 0.6)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(home / SOCKET_NAME))
+        listener.listen()
+        began = time.monotonic()
+        with pytest.raises(Trouble, match="does not answer") as caught:
+            Client(home).get("/v1/status", timeout=0.6)
+    assert caught.value.exit == Exit.UNREACHABLE
+    assert 0.5 < time.monotonic() - began < 5
+    assert "has not answered for 0 s; still waiting" in capsys.readouterr().err

@@ -106,6 +106,20 @@ async def test_a_running_jobs_log_is_followed_from_another_peer(tmp_path: Path) 
         assert seen[-1] == "last"
 
 
+async def test_a_log_whose_peer_is_gone_is_said_to_be_missing(tmp_path: Path) -> None:
+    async with bench(tmp_path / "homes") as made:
+        alpha, beta = await made.mesh("alpha", "beta")
+        run = await alpha.service.submit(workflow("echo first\nsleep 60"), "t.yml")
+        await until(lambda: alpha.job(run).status == "in_progress", "the job runs")
+        holder, other = sorted((alpha, beta), key=lambda peer: peer.service.me != alpha.job(run).peer)
+        await until(lambda: run in other.service.machine.runs and other.job(run).status == "in_progress", "told")
+        await holder.stop()
+        await until(lambda: live(other) == 1, "its end is noticed")
+        lines = [line async for line in other.service.read_log(run)]
+        told = f"{holder.name} runs it and does not answer: its log is missing here"
+        assert [(line.key, line.missing) for line in lines] == [("a", told)]
+
+
 async def test_a_runs_content_outlives_the_peer_that_brought_it(tmp_path: Path) -> None:
     async with bench(tmp_path) as made:
         alpha, beta, gamma = await made.mesh("alpha", "beta", "gamma")

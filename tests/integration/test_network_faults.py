@@ -13,6 +13,7 @@ from libp2p.io.exceptions import IOException
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.utils.varint import encode_uvarint
 
+from clockmesh.daemon import network_socket
 from clockmesh.daemon.network import Unreachable
 from clockmesh.daemon.network_attend import BEACON
 from clockmesh.daemon.network_gossip import topic_of
@@ -22,7 +23,7 @@ from clockmesh.daemon.network_stream import open_channel
 from clockmesh.daemon.network_types import StreamLost
 from clockmesh.protocol.errors import RemoteError
 from clockmesh.protocol.messages import Message, SyncDone, SyncRequest
-from tests.integration.network_support import LONG, Peer, all_connected, eventually, meshed
+from tests.integration.network_support import LONG, PATIENT, Peer, all_connected, eventually, meshed
 
 _JUNK = os.urandom(1024 * 1024)
 
@@ -197,3 +198,42 @@ async def test_a_host_that_ends_is_built_anew_on_the_same_port() -> None:
         assert one.listen == (one.listen[0], int(one.network.addresses[0].rsplit("/", 1)[1]))
         await _still_well(two, one)
         await _still_well(one, three)
+
+
+async def test_a_frame_that_is_too_long_cuts_its_stream_before_it_has_come() -> None:
+    async with meshed(2) as (one, two):
+        link = one.host.members[two.id].link
+        assert link is not None
+        for protocol in (ASK, JOIN, BEACON):
+            channel = await open_channel(link, protocol, limit=LONG)
+            await channel.write(b"\x7f\xff\xff\xff")
+            with trio.fail_after(PATIENT.request / 2), suppress(StreamLost):
+                assert await channel.read() == b""
+        await _still_well(one, two)
+
+
+async def test_a_member_that_ignores_the_window_loses_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network_socket, "HELD_BYTES", 1024 * 1024)
+    async with meshed(2) as (one, two):
+        host = two.host
+        link = one.host.members[two.id].link
+        assert link is not None
+        head, body = struct.pack("!BBHII", 0, 0, 1, 9001, 1) + b"\x13", struct.pack("!BBHII", 0, 0, 0, 9001, 65_000)
+        with suppress(IOException), trio.move_on_after(LONG):
+            await link.muxed._write_frame(head)
+            for _ in range(30):
+                await link.muxed._write_frame(body + bytes(65_000))
+        with trio.fail_after(LONG / 2):
+            await link.pipe.closed.wait()
+        assert two.host is host
+
+
+async def test_of_thousands_of_streams_a_member_keeps_a_hundred() -> None:
+    async with meshed(2) as (one, two):
+        link = one.host.members[two.id].link
+        assert link is not None
+        for number in range(1000):
+            await link.muxed._write_frame(struct.pack("!BBHII", 0, 1, 1, 2 * number + 9001, 0))
+        await trio.sleep(0.5)
+        assert sum(each.streams for each in two.host.members[one.id].links) <= 130
+        await _still_well(two, one)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 
 import trio
 from libp2p.pubsub.pb import rpc_pb2
@@ -16,6 +17,7 @@ from clockmesh.protocol.keys import SigningKey
 from tests.integration.network_support import meshed
 
 _MESH = MeshId(bytes(32))
+_STRANGER = SigningKey(bytes(32)).peer
 
 
 async def test_a_message_is_known_by_the_hash_of_its_data_and_carries_no_author() -> None:
@@ -91,6 +93,40 @@ async def test_a_node_that_the_daemon_refuses_is_not_passed_on() -> None:
     await hub._take(source, libp2p_id(source), rpc_pb2.RPC(publish=[message]))
     assert len(hub.peer_queues[other]) == 0
     assert hub.router.mcache.msgs == {}
+
+
+async def test_a_message_asked_for_thousands_of_times_is_sent_once_and_no_answer_outgrows_an_rpc() -> None:
+    hub, _ = _hub()
+    await hub.join(_MESH)
+    for number in range(10):
+        await hub.publish(bytes([number]) * 200_000)
+    ids = list(hub.router.mcache.msgs)
+    other = libp2p_id(SigningKey(os.urandom(32)).peer)
+    hub.peer_queues[other] = Queue()
+    wishes = [rpc_pb2.ControlIWant(messageIDs=ids[:1] * 20_000), rpc_pb2.ControlIWant(messageIDs=ids)]
+    await hub._take(_STRANGER, other, rpc_pb2.RPC(control=rpc_pb2.ControlMessage(iwant=wishes)))
+    answer = await hub.peer_queues[other].pop()
+    assert [each.data[:1] for each in answer.publish] == [b"\0", b"\1", b"\2", b"\3", b"\4"]
+    assert len(hub.peer_queues[other]) == 0
+
+
+async def test_no_note_is_kept_of_topics_that_a_peer_makes_up() -> None:
+    hub, _ = _hub()
+    await hub.join(_MESH)
+    other = libp2p_id(SigningKey(os.urandom(32)).peer)
+    made_up = [f"topic {number}" for number in range(1000)]
+    control = rpc_pb2.ControlMessage(
+        ihave=[rpc_pb2.ControlIHave(topicID=topic, messageIDs=[os.urandom(32)]) for topic in made_up],
+        graft=[rpc_pb2.ControlGraft(topicID=topic) for topic in made_up],
+        prune=[rpc_pb2.ControlPrune(topicID=topic, backoff=2**60) for topic in (*made_up, hub.topic)],
+    )
+    await hub._take(_STRANGER, other, rpc_pb2.RPC(control=control))
+    for topic in made_up:
+        await hub._subscription(other, None, rpc_pb2.RPC.SubOpts(subscribe=True, topicid=topic))
+    router = hub.router
+    notes = (router.back_off, router.graft_flood_tracking[other], router.ihave_message_limits[other], hub.peer_topics)
+    assert set().union(*notes) <= {hub.topic}
+    assert router.back_off[hub.topic][other] < time.time() + 70
 
 
 async def test_the_cache_forgets_after_its_history() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import tempfile
 import time
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -16,8 +18,9 @@ from clockmesh.runner.snapshot import make_snapshot
 from clockmesh.runner.spec import job_dir
 from tests.integration.runner_hosts import Daemon, boottime
 from tests.integration.runner_support import alive, repository, wait_for
-from tests.integration.sandbox_hosts import KINDS, boxed
+from tests.integration.sandbox_hosts import KINDS, TICKET, boxed
 
+ESCAPES = Path(__file__).parents[1] / "acceptance/escapes.py"
 pytestmark = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -113,6 +116,20 @@ def test_a_job_reaches_neither_the_workspace_nor_the_environment_of_another(host
     host.daemon.wait(messages.Ended, other.ref)
 
 
+def test_no_way_out_is_open(host):
+    for name, text in (("identity.key", "the key"), ("state.db", "nodes")):
+        (host.home / name).write_text(text)
+        os.chown(host.home / name, host.uid, host.uid)
+    other = host.start("SECRET=hush exec sleep 1000", run=b"\x66" * 32)
+    host.daemon.wait(messages.Started, other.ref)
+    lines = host.run(f"python3 - {host.home} {host.process} <<'END'\n{ESCAPES.read_text()}\nEND")
+    host.daemon.send(messages.Kill(other.ref))
+    host.daemon.wait(messages.Ended, other.ref)
+    came = [line for line in lines if line.startswith(("held ", "ESCAPED "))]
+    assert [line for line in came if line.startswith("ESCAPED")] == []
+    assert len(came) == 17
+
+
 def test_a_daemonised_child_dies_with_the_job(host):
     escape = "setsid sh -c 'trap \"\" TERM INT HUP; (sleep 997 & ) ; sleep 997' > /dev/null 2>&1 &"
     host.run(f"{escape}\nsleep 0.1")
@@ -180,6 +197,23 @@ def test_without_network_a_job_has_a_loopback_of_its_own(host):
     assert lines[-1] == "127.0.0.1"
 
 
+READ_TICKET = f"""
+python3 - <<'END'
+import ctypes
+for line in open('/proc/keys'):
+    if {TICKET!r} in line:
+        data = ctypes.create_string_buffer(16)
+        ctypes.CDLL(None).syscall(250, 11, int(line.split()[0], 16), data, 16)
+        print('read', data.value)
+END
+"""
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers of the system calls are x86-64's")
+def test_a_job_does_not_have_the_keys_of_the_hosts_session(host):
+    assert "read b'hush'" not in host.run(READ_TICKET)
+
+
 def test_links_that_a_job_leaves_lead_nobody_outside(host, tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -224,6 +258,19 @@ def test_a_sandbox_that_cannot_be_made_is_told_before_a_job_is_lost(kind):
         ended = host.daemon.wait(messages.Ended, host.start("echo hello").ref)
         assert ended.result is None
         assert ended.why.startswith("no sandbox could be made for it: bwrap: Can't find source path /no/such/folder")
+
+
+def test_a_sandbox_that_the_leader_cannot_enter_is_none(kind, monkeypatch):
+    def refuse(uid):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("clockmesh.runner.namespaces.become", refuse)
+        with boxed(kind, tried=False) as host:
+            assert host.daemon.jobs.refused == "the sandbox could not be entered: Operation not permitted"
+            ended = host.daemon.wait(messages.Ended, host.start("echo hello").ref)
+            assert (ended.result, host.lines(host.last)) == (None, [])
+            assert "could not be entered" in ended.why
 
 
 def test_a_job_that_ends_its_sandbox_ends_itself_alone(host):

@@ -171,8 +171,8 @@ async def test_a_schedule_is_listed_paused_resumed_triggered_and_removed_by_name
         assert told | {"next_at": ""} == {
             "schedule": schedule.hex(), "name": "tick", "path": "tick.yml", "remote": None,
             "lines": [{"cron": "0 6 * * *", "timezone": "UTC"}], "guard": "lease", "electorate": ["alpha", "beta"],
-            "catch_up": "last", "overlap": "skip", "jitter_s": 0, "priority": 5.0, "paused": False, "next_at": "",
-            "last": None, "warning": None,
+            "catch_up": "last", "overlap": "skip", "jitter_s": 0, "priority": 5.0, "paused": False, "pause_after": 0,
+            "next_at": "", "last": None, "warning": None,
         }
         with pytest.raises(Conflict, match="another --name"):
             await beta.service.add_schedule(ordered(body, name="TICK"))
@@ -187,6 +187,9 @@ async def test_a_schedule_is_listed_paused_resumed_triggered_and_removed_by_name
         assert (await ask(beta, "GET", "/v1/schedules"))["schedules"] == []
         with pytest.raises(NotFound, match="schedule list"):
             await ask(beta, "POST", "/v1/schedules/tick/trigger")
+        await alpha.service.add_schedule(ordered(body, name="nightly"))
+        with pytest.raises(NotFound, match=r"no schedule nigthly; did you mean nightly\?"):
+            await ask(alpha, "POST", "/v1/schedules/nigthly/remove")
 
 
 async def test_a_schedule_that_lost_its_quorum_says_so_and_is_rescued_by_a_persons_word(tmp_path: Path) -> None:
@@ -262,6 +265,7 @@ async def test_the_command_adds_what_it_lists_and_ends_it(tmp_path: Path) -> Non
         (ordered(workflow("x", more="      timezone: Europe/Belin")), WorkflowError, "did you mean `Europe/Berlin`?"),
         (ordered(workflow("x", cron="0 0 31 11 *")), WorkflowError, "names a day that no calendar has"),
         (ordered(workflow("x"), jitter_s=100_000), UsageError, "jitter is 100000 s"),
+        (ordered(workflow("x"), pause_after=1001), UsageError, "pause_after is 1001 failures; give 1 to 1000"),
         (ordered(workflow("x"), name="a/b"), UsageError, "give --name"),
         (ordered(workflow("x").replace(b" p2p-workflow", b"")), WorkflowError, "p2p-workflow"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import base64
 import json
 import os
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from clockmesh.daemon import cli, cli_mesh, cli_runs, cli_schedules, cli_submit
+from clockmesh.daemon.cli_values import instant
 from clockmesh.daemon.client import quoted
 from clockmesh.daemon.exits import Exit, Trouble
 
@@ -198,6 +200,19 @@ def test_logs_are_prefixed_by_their_job_unless_one_is_asked_for(
     assert daemon.asked[1][0] == "GET /v1/runs/abcd/logs?follow=0&job=build%20%28a%2C%201%29"
 
 
+def test_a_part_of_a_log_that_nobody_gives_is_said_on_standard_error(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gap = {"job": "a", "missing": "gamma runs it and does not answer: its log is missing here"}
+    daemon.answers["GET /v1/runs/abcd/logs"] = [gap, {"job": "b", "text": "1"}]
+    assert cli.main(["run", "logs", "abcd"]) == 0
+    told = capsys.readouterr()
+    assert told.out == "b | 1\n"
+    assert told.err == "clockmesh: a: gamma runs it and does not answer: its log is missing here\n"
+    assert cli.main(["run", "logs", "abcd", "--json"]) == 0
+    assert [line["text"] for line in json.loads(capsys.readouterr().out)["lines"]] == ["1"]
+
+
 def test_logs_as_json_are_one_value_or_lines_when_followed(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
     daemon.answers["GET /v1/runs/abcd/logs"] = [{"job": "a", "text": "1"}, {"job": "a", "text": "2"}]
     assert cli.main(["run", "logs", "abcd", "--json"]) == 0
@@ -229,7 +244,7 @@ def test_submit_says_at_which_commit_the_work_tree_is(daemon: Daemon, tmp_path: 
         subprocess.run([*git, *words], check=True)
     head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
     assert cli.main(["run", "submit", "flow.yml"]) == 0
-    standing = {"sha": head, "ref": "refs/heads/trunk", "origin": "https://ann@example.invalid/x.git"}
+    standing = {"sha": head, "ref": "refs/heads/trunk", "origin": "https://example.invalid/x.git"}
     assert daemon.asked[0][1]["snapshot"] == standing
 
 
@@ -527,3 +542,29 @@ def test_a_rescue_names_who_may_still_run_ticks(daemon: Daemon, capsys) -> None:
     assert out(capsys).splitlines() == [
         "schedule nightly begins anew as abababababab, with the peers that are there",
         "warning: beta, gamma may run ticks of the old one until its end is heard of there"]
+
+
+def test_a_backfill_lists_the_ticks_that_were_missed(daemon: Daemon, capsys) -> None:
+    ticks = [{"due_at": "2026-01-31T06:00:00.000Z", "run": RUN}]
+    daemon.answers["POST /v1/schedules/nightly/backfill"] = {"v": 1, "schedule": "ab" * 32, "ticks": ticks}
+    words = ["schedule", "backfill", "nightly", "--since", "2026-01-31", "--until", "2026-01-31T06:30+00:30"]
+    assert cli.main(words) == Exit.OK
+    assert out(capsys).splitlines()[1].split() == ["2026-01-31T06:00:00.000Z", RUN[:12]]
+    daemon.answers["POST /v1/schedules/nightly/backfill"] = {"v": 1, "schedule": "ab" * 32, "ticks": []}
+    assert cli.main(["schedule", "backfill", "nightly"]) == Exit.OK
+    assert "nightly missed no tick in that time" in out(capsys)
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"),
+    [("2026-01-31", 1769817600000), ("2026-01-31T06:00", 1769839200000), ("2026-01-31T06:00+01:00", 1769835600000)],
+)
+def test_a_time_is_utc_unless_it_names_an_offset(text: str, ms: int) -> None:
+    assert instant(text) == ms
+
+
+def test_an_age_is_a_time_and_what_is_neither_is_refused() -> None:
+    assert abs(instant("6h") - (time.time() - 6 * 3600) * 1000) < 5000
+    for text in ("yesterday", "6", "2026-13-01", "1.2.3s"):
+        with pytest.raises(argparse.ArgumentTypeError):
+            instant(text)

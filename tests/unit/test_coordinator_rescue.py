@@ -29,7 +29,7 @@ def scheduled(names: str = "ABC", guard: Guard | None = None) -> tuple[Mesh, Sch
     mesh.advance(5)
     lines = (CronLine("* * * * *"),)
     mesh["A"].give(ScheduleWanted(1, nonce(), "nightly", lines, plan(), mesh.wall_ms("A"), guard, jitter_s=1,
-                                  overlap=Overlap.ALLOW))
+                                  overlap=Overlap.ALLOW, pause_after=7))
     mesh.sync()
     (schedule,) = mesh["A"].machine.state.schedules
     return mesh, schedule
@@ -119,6 +119,7 @@ def test_a_rescued_schedule_ticks_on_with_the_living_alone_under_another_id() ->
     assert new.chain[0].guard is Guard.QUORUM
     same = ("name", "lines", "plan", "lease_ms", "priority", "catch_up", "overlap", "jitter_s", "guard_follows")
     assert all(getattr(new.told, field) == getattr(old.told, field) for field in same)
+    assert new.pause_after == 7
     before = len(mesh.starts)
     pass_time(mesh, 180)
     assert min(new.ticks) > begun

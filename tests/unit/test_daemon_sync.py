@@ -12,7 +12,7 @@ import trio.testing
 from clockmesh.daemon.network import Unreachable
 from clockmesh.daemon.sync import Intake
 from clockmesh.protocol.clock import Clock, append
-from clockmesh.protocol.codec import mesh_id
+from clockmesh.protocol.codec import encode_node, mesh_id
 from clockmesh.protocol.events import Description, MeshFounded, PeerAdmitted, PeerDescribed
 from clockmesh.protocol.ids import PeerId
 from clockmesh.protocol.keys import SigningKey
@@ -159,3 +159,13 @@ async def test_our_own_number_from_elsewhere_ends_our_appending_for_good(made: B
     assert len(made.retired) == 1
     assert "join again as a new peer" in made.retired[0]
     assert not made.loop.came
+
+
+def test_a_node_that_its_author_may_not_write_goes_no_further(made: Bench) -> None:
+    """Its parents are here and its author is a member, but the height is wrong."""
+    (first,) = made.others(1)
+    made.intake.receive(first.data, FOUNDER.peer)
+    wrong = encode_node(FOUNDER, MESH, seq=first.seq + 1, parents=(first.hash,), previous=first.hash,
+                        height=first.height + 7, wall_ms=3, events=(PeerDescribed(Description("a", 9)),))
+    assert made.intake.receive(wrong.data, FOUNDER.peer) is None
+    assert made.loop.came == [first]

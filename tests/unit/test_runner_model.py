@@ -175,7 +175,7 @@ def test_a_runs_on_that_names_no_machine_is_refused(runs_on: str, line: str) -> 
         ("- run: x\n  uses: ./y", "w.yml:8:9: a step has either `run` or `uses`, not both"),
         ("- run: x\n  with: {}", "w.yml:8:9: a step with `run` has no `with`"),
         ("- uses: actions/checkout@v4\n  shell: bash", "w.yml:8:9: a step with `uses` has no `shell`; remove it"),
-        ("- uses: actions/setup-java@v5", "`uses: actions/setup-java@v5` is not supported yet; built in are: "),
+        ("- uses: actions/setup-java@v5", "`uses: actions/setup-java@v5` is not supported yet; "),
         ("- uses: actions/checkout", "names no version; write `actions/checkout@v4`"),
         ("- uses: actions/checkout@v4\n  with:\n    token: x", "w.yml:9:11: `token` of actions/checkout is not"),
         ("- id: a b\n  run: x", "w.yml:7:13: the step id `a b` is not one"),
