@@ -88,7 +88,7 @@ async def submit(call: Call) -> Answer:
         force=bool(body.get("force", False)),
         snapshot=bodies.snapshot(body),
         remote=remote,
-        name=bodies.optional(body, "name", str),
+        name=bodies.optional(body, "name", str) or "",
     )
     return {**surface.submitted_json(run), "unset_secrets": _unset(call.service, run, workflow)}
 
