@@ -201,11 +201,11 @@ class Service:
     async def submit(self, workflow: bytes, path: str, *, inputs: Mapping[str, str] | None = None,
                      priority: float = 5.0, guard: Guard | None = None, force: bool = False,
                      snapshot: Snapshot | None = None, remote: Remote | None = None, name: str = "") -> RunId:
-        """Take on a run (`name` '': its workflow's); durable before it returns. With `remote`, `workflow` is ignored and
-        `path` lies in that repository.
-        NoMesh; WorkflowError (file:line:column) and RunnerError for a workflow or inputs that cannot run; NeedsSnapshot
-        when it checks out its own repository and comes without; NotFound when the snapshot's blob is not here (put it
-        first); the coordinator's Refused."""
+        """Take on a run; durable before it returns. With `remote`, `workflow` is ignored and `path` lies in that
+        repository. `name` '': its workflow's.
+
+        NoMesh; WorkflowError (file:line:column), RunnerError for a workflow or inputs that cannot run; NeedsSnapshot
+        when it checks out its repository and brings none; NotFound for a blob that is not here; Refused."""
         order = Order(workflow, path, dict(inputs or {}), priority, guard, force, snapshot, remote, name=name)
         with self.reserve.new_work():
             return await submitting.submit(self._in_mesh(), order)
