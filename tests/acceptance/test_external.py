@@ -17,6 +17,9 @@ import pytest
 from clockmesh import P2PWorkflowCoordinator, WorkflowStatus
 from clockmesh.daemon.demo.peers import Mesh, wait_until
 
+pytestmark = pytest.mark.long
+"""`tests/integration/test_external.py` has the same in one process."""
+
 SCRAPE = """\
 name: Scrape
 labels: [p2p-workflow, external]
@@ -115,14 +118,14 @@ def test_without_a_program_an_external_run_waits_and_says_for_what(mesh: Mesh, t
     wait_until(lambda: told(mesh, "gamma", workflow_id)["status"] == "cancelled", "it is cancelled", 30)
 
 
-def test_a_killed_programs_run_is_done_by_another(fresh_mesh: Mesh, tmp_path: Path) -> None:
-    with working(fresh_mesh, tmp_path, "alpha", "beta", seconds=3.0) as programs:
-        workflow_id = submitted(fresh_mesh, tmp_path, "gamma", "site")
+def test_a_killed_programs_run_is_done_by_another(mesh: Mesh, tmp_path: Path) -> None:
+    with working(mesh, tmp_path, "alpha", "beta", seconds=3.0) as programs:
+        workflow_id = submitted(mesh, tmp_path, "gamma", "site")
         wait_until(lambda: bool(begun(tmp_path)), "a program has begun", 30)
         (_, first, attempt), = begun(tmp_path)
         os.kill(programs[first].pid, signal.SIGKILL)
-        wait_until(lambda: ended(fresh_mesh, workflow_id), "another has done it", 60)
+        wait_until(lambda: ended(mesh, workflow_id), "another has done it", 60)
         _, second = begun(tmp_path)
         assert second[1] == {"alpha": "beta", "beta": "alpha"}[first]
         assert int(second[2]) > int(attempt)
-        assert told(fresh_mesh, "gamma", workflow_id)["assigned_peer"] == second[1]
+        assert told(mesh, "gamma", workflow_id)["assigned_peer"] == second[1]
