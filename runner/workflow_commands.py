@@ -5,6 +5,7 @@ Names, escapes and error texts are those of `actions/runner` (ActionCommand, Act
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -21,6 +22,8 @@ _KNOWN = frozenset({"add-mask", "debug", "echo", "group", "save-state", "set-out
 
 _ECHOED = frozenset({"set-output", "save-state", "add-matcher", "remove-matcher", *_DISABLED})
 """Commands that a log shows after `::echo::on`."""
+
+_NUMBER = re.compile("[0-9]{1,9}")
 
 _IN_DATA = (("%0D", "\r"), ("%0A", "\n"), ("%25", "%"))
 _IN_PROPERTY = (("%0D", "\r"), ("%0A", "\n"), ("%3A", ":"), ("%2C", ","), ("%25", "%"))
@@ -148,7 +151,7 @@ def placed(properties: Mapping[str, str]) -> dict[str, str]:
     told = dict(properties)
     for first, last in (("line", "endline"), ("col", "endcolumn")):
         numbers = {key: told[key] for key in (first, last) if key in told}
-        if any(not number.isascii() or not number.isdecimal() for number in numbers.values()):
+        if not all(_NUMBER.fullmatch(number) for number in numbers.values()):
             _drop(told, first, last)
         elif last in numbers:
             told.setdefault(first, told[last])
