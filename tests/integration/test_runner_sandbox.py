@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import tempfile
@@ -257,6 +258,19 @@ def test_a_sandbox_that_cannot_be_made_is_told_before_a_job_is_lost(kind):
         ended = host.daemon.wait(messages.Ended, host.start("echo hello").ref)
         assert ended.result is None
         assert ended.why.startswith("no sandbox could be made for it: bwrap: Can't find source path /no/such/folder")
+
+
+def test_a_sandbox_that_the_leader_cannot_enter_is_none(kind, monkeypatch):
+    def refuse(uid):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("clockmesh.runner.namespaces.become", refuse)
+        with boxed(kind, tried=False) as host:
+            assert host.daemon.jobs.refused == "the sandbox could not be entered: Operation not permitted"
+            ended = host.daemon.wait(messages.Ended, host.start("echo hello").ref)
+            assert (ended.result, host.lines(host.last)) == (None, [])
+            assert "could not be entered" in ended.why
 
 
 def test_a_job_that_ends_its_sandbox_ends_itself_alone(host):
