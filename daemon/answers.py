@@ -15,6 +15,7 @@ from clockmesh.coordinator import schedule_health
 from clockmesh.coordinator.runs import RunState, over
 from clockmesh.coordinator.view import RunView, explain, run_view
 from clockmesh.daemon import bodies, surface
+from clockmesh.daemon.answers_external import EXTERNAL_ANSWERS
 from clockmesh.daemon.answers_schedules import SCHEDULE_ANSWERS
 from clockmesh.daemon.answers_secrets import SECRET_ANSWERS
 from clockmesh.daemon.answers_workflows import WORKFLOW_ANSWERS
@@ -87,7 +88,7 @@ async def submit(call: Call) -> Answer:
         force=bool(body.get("force", False)),
         snapshot=bodies.snapshot(body),
         remote=remote,
-        name=bodies.optional(body, "name", str),
+        name=bodies.optional(body, "name", str) or "",
     )
     return {**surface.submitted_json(run), "unset_secrets": _unset(call.service, run, workflow)}
 
@@ -203,6 +204,7 @@ ANSWERS: dict[str, Callable[[Call], Awaitable[Answer]]] = {
     **SCHEDULE_ANSWERS,
     **SECRET_ANSWERS,
     **WORKFLOW_ANSWERS,
+    **EXTERNAL_ANSWERS,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -17,6 +18,7 @@ from clockmesh.protocol.limits import MAX_SECRET_BYTES, MAX_SECRET_WORKFLOW, MAX
 from clockmesh.protocol.plan import Plan
 from clockmesh.protocol.secrets import SECRET_NAME, Kind
 from clockmesh.protocol.wire import clean_line
+from clockmesh.runner.bundle import read_workflow
 from clockmesh.runner.errors import quoted
 from clockmesh.runner.git import login_for
 from clockmesh.runner.named_secrets import named_secrets
@@ -61,7 +63,9 @@ class Keeping:
         return self._member.vault.views(kind)
 
     def unset(self, plan: Plan, workflow: bytes) -> list[str]:
-        """Secrets that a workflow, of which this is the plan, names and cannot have."""
+        """Secrets that a workflow, of which this is the plan, names and cannot have. WorkflowError."""
+        if plan.workflow is None and workflow:  # of a remote, whose plan knows no name yet
+            plan = replace(plan, name=read_workflow(workflow, plan.path).name or plan.name)
         return self._member.vault.missing(plan, named_secrets(workflow, plan.path))
 
     async def read_remote(self, url: str, ref: str, path: str) -> bytes:

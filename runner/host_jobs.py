@@ -207,8 +207,10 @@ class Jobs:
 
     def _fork(self, spec: JobSpec, deadline: float) -> _Running:
         folder = job_dir(self._home, spec.ref)
-        folder.mkdir(parents=True, exist_ok=True)
-        self._clear(folder)
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            self._clear(folder)
         write_whole(folder / "spec", msgpack.packb(spec_to_map(spec)), durable=False)
         prepare_record(folder)
         mark = f"{self._mark}{folder.parent.name}/{folder.name}"
