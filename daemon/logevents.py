@@ -28,6 +28,7 @@ CATALOGUE: Mapping[str, str] = {
     "disk_filled": "the home's disk is low: no new work is taken on, votes and results go on",
     "disk_recovered": "the home's disk has room again, and the reserve is whole",
     "fork_found": "one author signed two nodes with one number: its key is stolen or its home was copied",
+    "fork_proven": "that fork is written into the clock; what its author writes from now on counts for nothing",
     "handler_failed": "a defect showed itself while a peer's message was handled",
     "handshake_failed": "someone connected and could not prove an identity",
     "host_connected": "the runner host answered",
