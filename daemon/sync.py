@@ -151,7 +151,7 @@ class Intake:
         before = len(self._loop.clock)
         try:
             theirs = await self._ask(peer, SyncRequest(self._loop.clock.vector()))
-            if theirs == self._loop.clock.vector() and (len(self._orphans) or len(self._loop.clock) == before):
+            if len(self._orphans) or (theirs == self._loop.clock.vector() and len(self._loop.clock) == before):
                 await self._walk(peer)
         except (NetworkError, ProtocolError, trio.TooSlowError) as error:
             log.info("sync_failed", peer=self._name(peer), error=str(error))
@@ -159,16 +159,12 @@ class Intake:
             log.info("nodes_synced", peer=self._name(peer), nodes=came)
 
     async def _walk(self, peer: PeerId) -> None:
-        """Our vectors agree. Where our heads do not, an author is forked: ask for its branches by hash, from the heads
-        down."""
-        await self._ask(peer, NodesRequest(()))
+        """By vectors nothing is missing. Where nodes still wait for others, or heads differ, an author is forked: ask
+        for its branches by hash, from the top down."""
         for _ in range(_LONGEST_WALK):
-            missing = [each for each in self._orphans.missing(MAX_PARENTS) if each not in self._loop.clock]
             before = len(self._orphans), len(self._loop.clock)
-            if not missing:
-                return
-            await self._ask(peer, NodesRequest(tuple(missing)))
-            if (len(self._orphans), len(self._loop.clock)) == before:
+            await self._ask(peer, NodesRequest(tuple(self._orphans.missing(MAX_PARENTS))))
+            if not len(self._orphans) or (len(self._orphans), len(self._loop.clock)) == before:
                 return
 
     async def _ask(self, peer: PeerId, request: SyncRequest | NodesRequest) -> Mapping[PeerId, int] | None:

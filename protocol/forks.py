@@ -29,41 +29,44 @@ class Counting:
         self._tips: dict[PeerId, _Tips] = {}
         self._counted: set[NodeHash] = set()
         """Of forked authors, what counts."""
+        self._ignored: dict[NodeHash, Node] = {}
+        """What entered and does not count yet."""
 
     def entered(self, node: Node) -> list[Node]:
         """The nodes that count from now on, in causal order: often this one alone, sometimes none, and more when it
-        bears witness to what did not count before. O(1) while nobody is forked."""
+        bears witness to what did not count before. O(parents), but for the node with which a fork becomes known."""
         if not self._clock.forked:
             return [node]
-        known = {author for author in self._clock.forked if author in self._tips}
-        ignored = [each for each in self._of_forked(known) if each.hash not in self._counted and each is not node]
-        self._follow(node)
-        self._count()
-        return [each for each in (*ignored, node) if self.counts(each)]
+        self._ignored[node.hash] = node
+        if len(self._tips) < len(self._clock.forked):
+            self._look_at_all()
+        else:
+            for author in self._tips:
+                self._tips[author][node.hash] = self._tip(author, node)
+            if self.counts(node):
+                self._bear_witness([node])
+        counting = [each for each in self._ignored.values() if self.counts(each)]
+        for each in counting:
+            del self._ignored[each.hash]
+        return counting
 
     def counts(self, node: Node) -> bool:
         return node.author not in self._clock.forked or node.hash in self._counted
 
     def all(self) -> Iterator[Node]:
         """Every node of the clock that counts, parents before children; where it was filled without `entered`."""
-        for author in self._clock.forked:
-            if author not in self._tips:
-                self._begin(author)
-        self._count()
+        self._look_at_all()
+        self._ignored = {node.hash: node for node in self._clock if not self.counts(node)}
         return (node for node in self._clock if self.counts(node))
 
-    def _of_forked(self, authors: set[PeerId]) -> Iterator[Node]:
-        return (node for author in authors for node in self._clock.nodes_of(author)) if authors else iter(())
-
-    def _follow(self, node: Node) -> None:
+    def _look_at_all(self) -> None:
+        self._counted = set()
         for author in self._clock.forked:
-            if author in self._tips:
-                self._tips[author][node.hash] = self._tip(author, node)
-            else:
-                self._begin(author)
+            self._begin(author)
+        if self._clock.forked:
+            self._bear_witness([node for node in self._clock if node.author not in self._clock.forked])
 
     def _begin(self, author: PeerId) -> None:
-        """A fork has become known: look at all nodes once."""
         tips = self._tips[author] = {}
         for node in self._clock:
             tips[node.hash] = self._tip(author, node)
@@ -75,8 +78,8 @@ class Counting:
             branch: NodeHash | None = node.hash
         else:
             branch = max(seen - {_BOTH}, key=self._seq, default=None)  # type: ignore[arg-type]  # no None is left
-        below = all(self._on_branch(branch, each) for each in seen if each is not None)
-        return branch if _BOTH not in seen and below else _BOTH
+        single = _BOTH not in seen and all(self._on_branch(branch, each) for each in seen if each is not None)
+        return branch if single else _BOTH
 
     def _on_branch(self, top: NodeHash | None, below: NodeHash) -> bool:
         """Whether `top` is `below` or comes after it."""
@@ -84,14 +87,12 @@ class Counting:
             top = self._node(top).previous
         return top == below
 
-    def _count(self) -> None:
-        """Who counts bears witness, and to whom it does counts."""
-        forked = self._clock.forked
-        witnesses = [node for node in self._clock if node.author not in forked]
+    def _bear_witness(self, witnesses: list[Node]) -> None:
+        """What counts bears witness, and to whom it does counts."""
         while witnesses:
             witness = witnesses.pop()
-            for author in forked:
-                tip = self._tips[author][witness.hash] if author != witness.author else None
+            for author, tips in self._tips.items():
+                tip = tips.get(witness.hash) if author != witness.author else None
                 while tip and tip not in self._counted:
                     self._counted.add(tip)
                     witnesses.append(self._node(tip))
