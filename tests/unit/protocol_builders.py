@@ -14,6 +14,7 @@ from clockmesh.protocol.events import (
     Description,
     Ending,
     Event,
+    ForkProven,
     InvitationRedeemed,
     JobClaimed,
     MeshFounded,
@@ -25,7 +26,7 @@ from clockmesh.protocol.events import (
     RunSubmitted,
     UnknownEvent,
 )
-from clockmesh.protocol.ids import BlobHash, JobKey, MeshId, ResultHash, RunId
+from clockmesh.protocol.ids import BlobHash, JobKey, MeshId, NodeHash, ResultHash, RunId
 from clockmesh.protocol.keys import SigningKey
 from clockmesh.protocol.node import Node
 from clockmesh.protocol.plan import Guard, Plan, PlannedJob, Snapshot
@@ -99,6 +100,7 @@ ONE_OF_EACH: tuple[Event, ...] = (
     ResultProposed(RUN, BUILD, 1, result()),
     ResultAccepted(RUN, BUILD, 1, ResultHash(digest("result"))),
     Noted("ada", "{}"),
+    ForkProven(key(1).peer, 3, NodeHash(digest("two")), NodeHash(digest("one"))),
     UnknownEvent(900, 2, bytes.fromhex("9301a16190")),
 )
 

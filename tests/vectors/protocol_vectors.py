@@ -26,6 +26,7 @@ from clockmesh.protocol.events import (
     ClaimGranted,
     Description,
     Ending,
+    ForkProven,
     InvitationRedeemed,
     JobClaimed,
     MeshFounded,
@@ -38,7 +39,7 @@ from clockmesh.protocol.events import (
     UnknownEvent,
 )
 from clockmesh.protocol.framing import frame
-from clockmesh.protocol.ids import AttemptRef, JobKey, SetHash, peer_text
+from clockmesh.protocol.ids import AttemptRef, JobKey, NodeHash, SetHash, peer_text
 from clockmesh.protocol.invitation import Invitation
 from clockmesh.protocol.keys import SigningKey
 from clockmesh.protocol.messages import (
@@ -53,6 +54,7 @@ from clockmesh.protocol.messages import (
     LogData,
     LogEnd,
     LogRequest,
+    NodesRequest,
     Refused,
     SyncDone,
     SyncNodes,
@@ -143,6 +145,7 @@ def vectors() -> dict[str, str]:
         "tick skipped": TickSkipped(schedule, DUE_MS),
         "schedule pauses after": SchedulePausesAfter(schedule, 3),
         "noted": Noted("ada", '{"event":"heartbeat"}'),
+        "fork proven": ForkProven(BOB.peer, 1, NodeHash(bytes(32)), NodeHash(b"\xff" * 32)),
         "unknown": UnknownEvent(900, 2, bytes.fromhex("9301a16190")),
     }
     messages = {
@@ -152,6 +155,7 @@ def vectors() -> dict[str, str]:
         "sync request": SyncRequest(clock.vector()),
         "sync nodes": SyncNodes((b"<node>", b"<node>")),
         "sync done": SyncDone({}),
+        "nodes request": NodesRequest(clock.heads),
         "blob request": BlobRequest(workflow, 0),
         "blob manifest": BlobManifest(9, manifest_of(b"on: push\n").chunks),
         "blob chunk": BlobChunk(0, b"on: push\n"),
