@@ -15,7 +15,9 @@ from clockmesh.coordinator import schedule_health
 from clockmesh.coordinator.runs import RunState, over
 from clockmesh.coordinator.view import RunView, explain, run_view
 from clockmesh.daemon import bodies, surface
+from clockmesh.daemon.answers_external import EXTERNAL_ANSWERS
 from clockmesh.daemon.answers_schedules import SCHEDULE_ANSWERS
+from clockmesh.daemon.answers_secrets import SECRET_ANSWERS
 from clockmesh.daemon.answers_workflows import WORKFLOW_ANSWERS
 from clockmesh.daemon.call import Call
 from clockmesh.daemon.control_http import Answer, Lines, Send
@@ -81,8 +83,9 @@ async def invite(call: Call) -> Answer:
 async def submit(call: Call) -> Answer:
     body = await call.request.json()
     remote = bodies.remote(body)
+    workflow = b"" if remote else bodies.workflow(body)
     run = await call.service.submit(
-        b"" if remote else bodies.workflow(body),
+        workflow,
         bodies.required(body, "path", str),
         inputs=bodies.inputs(body),
         priority=bodies.number(body, "priority", 5.0),
@@ -90,9 +93,13 @@ async def submit(call: Call) -> Answer:
         force=bool(body.get("force", False)),
         snapshot=bodies.snapshot(body),
         remote=remote,
-        name=bodies.optional(body, "name", str),
+        name=bodies.optional(body, "name", str) or "",
     )
-    return surface.submitted_json(run)
+    return {**surface.submitted_json(run), "unset_secrets": _unset(call.service, run, workflow)}
+
+
+def _unset(service: Service, run: RunId, workflow: bytes) -> list[str]:
+    return service.keeping.unset(service.machine.runs[run].plan, workflow)
 
 
 async def put_blob(call: Call) -> Answer:
@@ -200,7 +207,9 @@ ANSWERS: dict[str, Callable[[Call], Awaitable[Answer]]] = {
     "summary": summary,
     "events": events,
     **SCHEDULE_ANSWERS,
+    **SECRET_ANSWERS,
     **WORKFLOW_ANSWERS,
+    **EXTERNAL_ANSWERS,
 }
 
 

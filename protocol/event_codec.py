@@ -60,6 +60,15 @@ from clockmesh.protocol.schedules import (
     TickSkipped,
     TickSubmitted,
 )
+from clockmesh.protocol.secret_codec import (
+    read_keys_shared,
+    read_secret_removed,
+    read_secret_set,
+    write_keys_shared,
+    write_secret_removed,
+    write_secret_set,
+)
+from clockmesh.protocol.secrets import KeysShared, SecretRemoved, SecretSet
 from clockmesh.protocol.wire import (
     array,
     ascending,
@@ -314,6 +323,9 @@ _KINDS = (
     _Kind(38, 1, SchedulePausesAfter, 2, lambda e: [e.schedule, e.failures], read_pauses_after),
     _Kind(60, 1, ForkProven, 4, lambda e: [e.author, e.seq, e.first, e.second], _read_fork),
     _Kind(50, 1, Noted, 2, lambda e: [e.label, e.data], _read_noted),
+    _Kind(40, 1, SecretSet, 7, write_secret_set, read_secret_set),
+    _Kind(41, 1, SecretRemoved, 3, write_secret_removed, read_secret_removed),
+    _Kind(42, 1, KeysShared, 2, write_keys_shared, read_keys_shared),
 )
 _BY_CODE: dict[int, _Kind] = {kind.code: kind for kind in _KINDS}
 _BY_TYPE = {kind.event: kind for kind in _KINDS}

@@ -13,6 +13,7 @@ from clockmesh.protocol.plan import Guard, Plan
 from clockmesh.protocol.reports import JobReported
 from clockmesh.protocol.result import Result
 from clockmesh.protocol.schedules import ScheduleFact
+from clockmesh.protocol.secrets import SecretFact
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +176,7 @@ Event = (
     | ResultAccepted
     | JobReported
     | ScheduleFact
+    | SecretFact
     | Noted
     | ForkProven
     | UnknownEvent

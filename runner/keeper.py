@@ -124,6 +124,7 @@ def run_keeper(control: socket.socket, title: str, job: Callable[[], None], work
         word = _attend(control, wake, leader, bounds, box)
     if box is not None:
         box.end()
+        _await_all()
     _end_all()
     with suppress(OSError):  # a dead host is told nothing
         control.sendall(word.encode() + b"\n")
@@ -242,6 +243,13 @@ def _end_all() -> None:
     while _has_children() and end_tree(os.getpid()):
         time.sleep(_PASS_S)
     _reap(-1)
+
+
+def _await_all() -> None:
+    """What was in a sandbox is dead, or about to be: the kernel has seen to it."""
+    with suppress(ChildProcessError):
+        while True:
+            os.waitpid(-1, 0)
 
 
 def _has_children() -> bool:

@@ -23,6 +23,8 @@ FIRST_USER = 60_706
 USERS = 478
 NETWORK_OFF = "network-off"
 """A label for `runs-on`: the job has no network but a loopback of its own. Peers with a sandbox offer it."""
+UNKEPT = f"no sandbox: the network is on, whatever the label {NETWORK_OFF} says"
+"""In the log of a job that `run local` runs so."""
 MAX_PROCESSES = 2048
 """Of one job, threads too. A build of many cores needs some hundred; a fork bomb of so many still ends at once."""
 _SYSTEM = ("bin", "etc", "gnu", "lib", "nix", "opt", "sbin", "usr")
@@ -125,6 +127,14 @@ def described(network: bool) -> str:
     """For the log of a job."""
     return (f"in a sandbox (bubblewrap): network {'on' if network else 'off'}, /tmp {tmp_bytes() >> 20} MiB, "
             f"{MAX_PROCESSES} processes")
+
+
+def unseen(url: str) -> str:
+    """In a sandbox: what to do about a repository that is a folder of the machine and is not there; '' for others."""
+    path = url.removeprefix("file://")
+    if not path.startswith("/") or os.path.exists(path):
+        return ""
+    return f"{path} is not in the job's sandbox; name it, or a folder above it, in sandbox_paths of the config.yml here"
 
 
 def _with_user(name: str, line: str, number: int) -> bytes:

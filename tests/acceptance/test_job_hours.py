@@ -7,19 +7,17 @@ import os
 import random
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import pytest
 
 from clockmesh.daemon.client import Client
-from clockmesh.daemon.demo.peers import Mesh, stopped_at_end, wait_until
+from clockmesh.daemon.demo.peers import share_with_jobs, wait_until
 from clockmesh.daemon.exits import Trouble
 from clockmesh.runner.faults import VARIABLE
-from tests.acceptance.conftest import join_all
+from tests.acceptance.conftest import join_all, new_mesh
 from tests.acceptance.storm import NAMES, order_of
 from tests.acceptance.ticking import spans, ticking_workflow
 
@@ -59,9 +57,9 @@ def busy(seconds: float) -> Iterator[None]:
 @pytest.mark.long
 @pytest.mark.parametrize("seconds", [pytest.param(30.0, id="6-job-minutes"), pytest.param(600.0, id="2-job-hours")])
 def test_no_healthy_job_is_ended_by_its_deadline_under_load_and_with_a_slow_disk(seconds: float) -> None:
-    with tempfile.TemporaryDirectory(prefix="cm-") as name, stopped_at_end(Mesh(Path(name))) as mesh:
-        folder, small = Path(name), Path(name) / "small"
-        faults = folder / "faults"
+    with new_mesh() as mesh:
+        share_with_jobs(mesh.shared)
+        folder, small, faults = mesh.shared, mesh.shared / "small", mesh.folder / "faults"
         join_all(mesh, *NAMES, slots=SLOTS, variables={key: {VARIABLE: str(faults)} for key in NAMES})
         clients = [Client(peer.home) for peer in mesh]
         faults.write_text(STALLS)

@@ -64,6 +64,7 @@ from clockmesh.protocol.schedules import (
     TickSkipped,
     TickSubmitted,
 )
+from clockmesh.protocol.secrets import KeysShared, Kind, Sealed, SecretRemoved, SecretSet
 from clockmesh.protocol.wire import clean_line
 from tests.unit.protocol_builders import digest, filled, founded_clock, key, write
 
@@ -167,6 +168,9 @@ REPORTS = st.builds(
     summary=st.none() | HASH,
     summary_size=st.integers(0, 2**28),
 )
+KEY_BOXES = st.dictionaries(HASH, st.binary(min_size=80, max_size=80), max_size=3).map(
+    lambda found: tuple(sorted(found.items()))
+)
 PACKABLE = st.recursive(
     st.none()
     | st.booleans()
@@ -246,6 +250,16 @@ EVENTS = st.one_of(
     st.builds(TickSubmitted, HASH, COUNTS),
     st.builds(TickSkipped, HASH, COUNTS),
     st.builds(SchedulePausesAfter, HASH, st.integers(1, 1000)),
+    st.builds(
+        SecretSet,
+        kind=st.sampled_from(Kind),
+        name=st.from_regex(r"[A-F_][A-Z0-9_]{0,20}", fullmatch=True),
+        workflows=sorted_tuples(lines(100)),
+        count=st.integers(1, 2**63 - 1),
+        sealed=st.builds(Sealed, st.binary(min_size=24, max_size=24), st.binary(max_size=100), KEY_BOXES),
+    ),
+    st.builds(SecretRemoved, st.sampled_from(Kind), st.just("TOKEN"), st.integers(1, 2**63 - 1)),
+    st.builds(KeysShared, HASH, KEY_BOXES),
     st.lists(HASH, min_size=2, max_size=2, unique=True).flatmap(
         lambda two: st.builds(ForkProven, HASH, st.integers(1, 2**63 - 1), st.just(min(two)), st.just(max(two)))
     ),
