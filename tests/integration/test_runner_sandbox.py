@@ -141,7 +141,7 @@ def test_a_daemonised_child_dies_with_the_job(host):
 @pytest.mark.parametrize("how", ["deadline", "kill", "cancel"])
 def test_a_daemonised_child_dies_with_a_job_that_is_ended(host, how):
     began = boottime()
-    escape = "env -i setsid sh -c 'trap \"\" TERM INT HUP; sleep 996' > /dev/null 2>&1 &\ntrap '' INT\nsleep 1000\n"
+    escape = "env -i setsid sh -c 'trap \"\" TERM INT HUP; sleep 996' > /dev/null 2>&1 &\nsleep 1000\n"
     spec = host.start(escape, deadline=began + 1.5 if how == "deadline" else None)
     wait_for(lambda: _sleepers("996"), "it runs")
     if how != "deadline":
