@@ -34,7 +34,7 @@ class Reach:
     """Who hears whom."""
 
     def __init__(self, period: Callable[[], float]) -> None:
-        """`period`: seconds between two beacons of a peer; they grow with the mesh."""
+        """`period`: seconds between two beacons of a peer, now."""
         self._period = period
         self._words: dict[PeerId, _Word] = {}
 

@@ -38,7 +38,7 @@ def test_a_member_that_has_fallen_silent_may_hear_nobody() -> None:
     assert known.served(A, 102.6) == frozenset()
 
 
-def test_in_a_large_mesh_beacons_are_rarer_and_count_for_longer() -> None:
+def test_where_beacons_are_rarer_they_count_for_longer() -> None:
     known = reach(beacon(A, 10), beacon(B, 7, (A, 10)), period=5.0)
     assert known.served(A, 112.0) == {B}
     assert known.served(A, 113.0) == frozenset()
