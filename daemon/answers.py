@@ -36,7 +36,7 @@ async def status(call: Call) -> Answer:
         counts: dict[str, object] = {"peers": 0, "live": 0, "runs": 0, "unfinished": 0, "warnings": []}
     else:
         known = surface.status_json(told.peer, told.mesh, told.heads, told.nodes)
-        counts = _counts(call.service)
+        counts = _counts(call.service, told.forked)
     here = {"id": peer_text(call.service.me), "home": str(call.service.home.path), "addresses": list(told.addresses),
             "sandbox": told.sandbox, "refused": told.refused}
     reserve = call.service.reserve
@@ -44,11 +44,16 @@ async def status(call: Call) -> Answer:
     return {**known, **here, **counts, "disk": disk}
 
 
-def _counts(service: Service) -> dict[str, object]:
+def _forked(name: str) -> str:
+    return (f"{name} has signed two histories: its key is stolen, or its home was copied; what it writes counts for "
+            "nothing any more. Move its home away and join again as a new peer")
+
+
+def _counts(service: Service, forked: tuple[str, ...]) -> dict[str, object]:
     peers, runs = service.peers(), service.machine.runs.values()
     live = sum(peer.live for peer in peers)
     unfinished = sum(not over(run) for run in runs)
-    warnings = schedule_health.warnings(service.machine, service.now())
+    warnings = [*schedule_health.warnings(service.machine, service.now()), *map(_forked, forked)]
     return {"peers": len(peers), "live": live, "runs": len(runs), "unfinished": unfinished, "warnings": warnings}
 
 

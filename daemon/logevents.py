@@ -31,6 +31,7 @@ CATALOGUE: Mapping[str, str] = {
     "external_offered": "a program is at work here that executes external jobs, so this peer offers the label",
     "external_withdrawn": "no such program is at work here any more",
     "fork_found": "one author signed two nodes with one number: its key is stolen or its home was copied",
+    "fork_proven": "that fork is written into the clock; what its author writes from now on counts for nothing",
     "handler_failed": "a defect showed itself while a peer's message was handled",
     "handshake_failed": "someone connected and could not prove an identity",
     "host_connected": "the runner host answered",

@@ -41,7 +41,7 @@ from clockmesh.daemon.waiting import Answers, Changes
 from clockmesh.protocol.clock import Clock
 from clockmesh.protocol.codec import decode_beacon, decode_node, encode_beacon
 from clockmesh.protocol.errors import ProtocolError, RemoteError
-from clockmesh.protocol.events import MeshFounded, PeerAdmitted, PeerDescribed
+from clockmesh.protocol.events import ForkProven, MeshFounded, PeerAdmitted, PeerDescribed
 from clockmesh.protocol.ids import BlobHash, JobKey, MeshId, PeerId, RunId
 from clockmesh.protocol.limits import MAX_ADDRESSES, MAX_LABELS
 from clockmesh.protocol.node import Node
@@ -181,6 +181,8 @@ class Member:
         except RemoteError as error:
             log.warning("beacon_refused", peer=self.machine.name_of(peer), error=str(error))
             return
+        if peer in self.clock.forked:  # whoever has its key may say anything: it counts as silent
+            return
         self._reach.hear(beacon, self._timing.now())
         self.loop.take(BeaconHeard(beacon))
         self.intake.saw_digest(peer, beacon.vector)
@@ -252,6 +254,9 @@ class Member:
         self._keeper.stored(node)
         if node.author == self.me:
             self._journal.wrote(node)
+            for event in node.events:
+                if isinstance(event, ForkProven):
+                    self.intake.written_down(event.author)
         else:
             self._journal.received(node)
         if any(isinstance(event, _MEMBERSHIP) for event in node.events):

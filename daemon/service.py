@@ -57,6 +57,8 @@ class Status:
     """What jobs run in: `bubblewrap` or `none`."""
     refused: str = ""
     """Why no jobs are run here; '' where they are."""
+    forked: tuple[str, ...] = ()
+    """Members who signed two nodes with one number: what they write counts for nothing any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +147,9 @@ class Service:
             return Status(peer_text(self.me), None, (), 0, addresses, sandbox)
         clock = self._member.clock
         name = self._member.machine.name_of(self.me)
+        forked = tuple(sorted(map(self._member.machine.name_of, clock.forked)))
         return Status(name, self._member.mesh, tuple(clock.heads), len(clock), addresses, sandbox,
-                      self._member.refused)
+                      self._member.refused, forked)
 
     def peers(self) -> list[PeerStatus]:
         """All members, sorted by name. NoMesh."""
