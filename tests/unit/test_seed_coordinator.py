@@ -290,7 +290,8 @@ def test_a_daemons_coordinator_has_the_same_methods():
     def public(kind: type) -> set[str]:
         return {name for name in dir(kind) if not name.startswith("_")}
 
-    assert public(P2PWorkflowCoordinator) - {"attach"} == public(AttachedCoordinator) - {"is_mine", "data_dir", "peer_id"}
+    more = {"is_mine", "data_dir", "peer_id"}  # the last two are attributes there
+    assert public(P2PWorkflowCoordinator) - {"attach"} == public(AttachedCoordinator) - more
     for name in public(P2PWorkflowCoordinator) - {"attach", "export_state"}:
         ours, theirs = getattr(P2PWorkflowCoordinator, name), getattr(AttachedCoordinator, name)
         if callable(ours):
