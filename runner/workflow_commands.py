@@ -53,7 +53,7 @@ def _made(
     name, _, rest = head.strip().partition(" ")
     if name.lower() not in known:
         return None
-    pairs = (pair.strip().partition("=") for pair in rest.split(comma))
+    pairs = (pair.partition("=") for pair in rest.strip().split(comma))
     properties = {key.lower(): _unescaped(value, in_property) for key, _, value in pairs if key and value}
     return Command(name.lower(), _unescaped(data, in_data), properties)
 
