@@ -36,7 +36,7 @@ async def add(call: Call) -> Answer:
     )
     schedule = await call.service.add_schedule(wanted)
     view = next(view for view in call.service.schedules() if view.schedule == schedule)
-    unset = call.service.unset_secrets(view.told.plan, order.workflow)
+    unset = call.service.keeping.unset(view.told.plan, order.workflow)
     now_at = surface.iso(call.service.schedule_time())
     told = surface.schedule_json(view, call.service.machine)
     return {"v": surface.VERSION, "now_at": now_at, **told, "unset_secrets": unset}

@@ -64,9 +64,19 @@ def order_of(asked: Asked) -> dict[str, Any]:
     else:
         if not options.remote.strip():
             raise Trouble(Exit.USAGE, "usage", "--remote: the URL is empty")
+        if "@" in options.remote:
+            _refuse_credentials(options.remote)
         order["path"] = _path_in_remote(options.file)
         order["remote"] = {"url": options.remote, "ref": options.ref or ""}
     return order
+
+
+def _refuse_credentials(url: str) -> None:
+    """Before git is asked anything; the daemon says the same."""
+    from clockmesh.runner.remotes import CREDENTIALS_IN_URL, bare, holds_credentials
+
+    if holds_credentials(url):
+        raise Trouble(Exit.USAGE, "usage", CREDENTIALS_IN_URL.format(url=bare(url)))
 
 
 def _check_texts(*texts: str | None) -> None:

@@ -2,50 +2,85 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 import structlog
+import trio
 
 from clockmesh.coordinator.inputs import SecretRemoveWanted, SecretWanted
+from clockmesh.daemon.cli_remote import read_remote_file
 from clockmesh.daemon.errors import TooLarge, UsageError
 from clockmesh.daemon.member import Member
 from clockmesh.daemon.sealing import seal
+from clockmesh.daemon.vault import SecretView
 from clockmesh.protocol.limits import MAX_SECRET_BYTES, MAX_SECRET_WORKFLOW, MAX_SECRET_WORKFLOWS, MAX_URL
+from clockmesh.protocol.plan import Plan
 from clockmesh.protocol.secrets import SECRET_NAME, Kind
 from clockmesh.protocol.wire import clean_line
+from clockmesh.runner.bundle import read_workflow
 from clockmesh.runner.errors import quoted
-from clockmesh.runner.remotes import bare, holds_credentials, remote_name
+from clockmesh.runner.git import login_for
+from clockmesh.runner.named_secrets import named_secrets
+from clockmesh.runner.remotes import CREDENTIALS_IN_URL, bare, holds_credentials, read_credential, remote_name
 
 log = structlog.get_logger()
 
 
-async def set_secret(member: Member, name: str, workflows: list[str], value: str) -> str:
-    """Durable when it returns, with the name as it stands. UsageError, TooLarge; no error repeats a value."""
-    known = secret_name(name)
-    await _keep(member, Kind.SECRET, known, _workflows(workflows), _checked(value))
-    return known
+class Keeping:
+    """What one peer's people may do about secrets and remotes. What it accepts is durable when it returns; no error
+    repeats a value."""
 
+    def __init__(self, member: Member) -> None:
+        self._member = member
 
-async def add_remote(member: Member, url: str, credential: str) -> str:
-    """Durable when it returns, with the name that it stands under. UsageError, TooLarge."""
-    name = _remote(url)
-    text = _checked(credential)
-    if any(character.isspace() or not character.isprintable() for character in text) or text.endswith(":"):
-        raise UsageError("the credentials are one line, a token or user:password, without spaces")
-    await _keep(member, Kind.REMOTE, name, (), text)
-    return name
+    async def set_secret(self, name: str, workflows: list[str], value: str) -> str:
+        """Seal `value` to every member, for jobs of these workflows (of all, for none); the name as it stands.
+        UsageError, TooLarge; the coordinator's Refused."""
+        known = secret_name(name)
+        await self._keep(Kind.SECRET, known, _workflows(workflows), _checked(value))
+        return known
 
+    async def add_remote(self, url: str, credential: str) -> str:
+        """Seal a token, or `user:password`, for the git repositories at this URL and below; the name it stands under.
+        As `set_secret`."""
+        name = _remote(url)
+        text = _checked(credential)
+        if any(character.isspace() or not character.isprintable() for character in text) or text.endswith(":"):
+            raise UsageError("the credentials are one line, a token or user:password, without spaces")
+        await self._keep(Kind.REMOTE, name, (), text)
+        return name
 
-async def remove(member: Member, kind: Kind, name: str) -> str:
-    """Durable when it returns. The coordinator's NotFound."""
-    known = secret_name(name) if kind is Kind.SECRET else _remote(name)
-    await member.request(lambda token: SecretRemoveWanted(token, kind, known))
-    log.info("secret_removed", kind=kind.value, name=known)
-    return known
+    async def remove(self, kind: Kind, name: str) -> str:
+        """The coordinator's NotFound."""
+        known = secret_name(name) if kind is Kind.SECRET else _remote(name)
+        await self._member.request(lambda token: SecretRemoveWanted(token, kind, known))
+        log.info("secret_removed", kind=kind.value, name=known)
+        return known
 
+    def views(self, kind: Kind) -> list[SecretView]:
+        """By name; no values."""
+        return self._member.vault.views(kind)
 
-async def _keep(member: Member, kind: Kind, name: str, workflows: tuple[str, ...], value: str) -> None:
-    sealed = seal(value.encode(), kind, name, workflows, member.machine.members)
-    await member.request(lambda token: SecretWanted(token, kind, name, workflows, sealed))
-    log.info("secret_set", kind=kind.value, name=name, workflows=list(workflows))
+    def unset(self, plan: Plan, workflow: bytes) -> list[str]:
+        """Secrets that a workflow, of which this is the plan, names and cannot have. WorkflowError."""
+        if plan.workflow is None and workflow:  # of a remote, whose plan knows no name yet
+            plan = replace(plan, name=read_workflow(workflow, plan.path).name or plan.name)
+        return self._member.vault.missing(plan, named_secrets(workflow, plan.path))
+
+    async def read_remote(self, url: str, ref: str, path: str) -> bytes:
+        """A workflow out of a repository, fetched with the mesh's credentials for it. UsageError; Trouble with git's
+        words."""
+        refuse_credentials(url)
+        credential = self._member.vault.credential(url)
+        login = login_for(url, read_credential(credential)) if credential else None
+        fetching = partial(read_remote_file, url, ref, path, login)
+        return await trio.to_thread.run_sync(fetching, abandon_on_cancel=True)  # type: ignore[call-arg]  # the stubs have its former name
+
+    async def _keep(self, kind: Kind, name: str, workflows: tuple[str, ...], value: str) -> None:
+        sealed = seal(value.encode(), kind, name, workflows, self._member.machine.members)
+        await self._member.request(lambda token: SecretWanted(token, kind, name, workflows, sealed))
+        log.info("secret_set", kind=kind.value, name=name, workflows=list(workflows))
 
 
 def secret_name(name: str) -> str:
@@ -83,9 +118,7 @@ def _checked(value: str) -> str:
 def refuse_credentials(url: str) -> None:
     """UsageError for a URL that every peer would keep for ever, with the password in it."""
     if holds_credentials(url):
-        plain = bare(url)
-        raise UsageError(f"the URL holds credentials, which every peer would keep for ever; give {quoted(plain, 200)}, "
-                         f"and seal them: clockmesh remote add {quoted(plain, 200)}")
+        raise UsageError(CREDENTIALS_IN_URL.format(url=quoted(bare(url), 200)))
 
 
 def _remote(url: str) -> str:

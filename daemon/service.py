@@ -16,12 +16,14 @@ import trio
 from clockmesh.coordinator.inputs import Change
 from clockmesh.coordinator.machine import Machine
 from clockmesh.coordinator.schedule_view import ScheduleView, schedule_views
-from clockmesh.daemon import founding, join, keeping, logs, scheduling, submitting, summaries
+from clockmesh.daemon import founding, join, logs, scheduling, submitting, summaries
 from clockmesh.daemon.blobs import BlobStore
 from clockmesh.daemon.config import Listen, check_slots
 from clockmesh.daemon.errors import Conflict, NoMesh, NotFound, UsageError
+from clockmesh.daemon.external import ExternalDesk
 from clockmesh.daemon.handlers import PeerHandlers
 from clockmesh.daemon.home import Home
+from clockmesh.daemon.keeping import Keeping
 from clockmesh.daemon.logs import LogLine
 from clockmesh.daemon.member import Member, Timing
 from clockmesh.daemon.network import Network
@@ -29,16 +31,13 @@ from clockmesh.daemon.reserve import Reserve
 from clockmesh.daemon.scheduling import Rescue, ScheduleOrder
 from clockmesh.daemon.setup import Setup, prepare
 from clockmesh.daemon.store import META_PROBE
-from clockmesh.daemon.submitting import Rerun
+from clockmesh.daemon.submitting import Order, Rerun
 from clockmesh.daemon.summaries import SummaryPart
-from clockmesh.daemon.vault import SecretView
 from clockmesh.protocol.events import Description
 from clockmesh.protocol.ids import BlobHash, JobKey, MeshId, NodeHash, PeerId, RunId, ScheduleId, peer_text
 from clockmesh.protocol.invitation import Invitation
-from clockmesh.protocol.plan import Guard, Plan, Remote, Snapshot
-from clockmesh.protocol.secrets import Kind
+from clockmesh.protocol.plan import Guard, Remote, Snapshot
 from clockmesh.runner.faults import Faults
-from clockmesh.runner.named_secrets import named_secrets
 
 log = structlog.get_logger()
 _SHORTEST_PREFIX = 4
@@ -58,6 +57,8 @@ class Status:
     """What jobs run in: `bubblewrap` or `none`."""
     refused: str = ""
     """Why no jobs are run here; '' where they are."""
+    forked: tuple[str, ...] = ()
+    """Members who signed two nodes with one number: what they write counts for nothing any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +147,9 @@ class Service:
             return Status(peer_text(self.me), None, (), 0, addresses, sandbox)
         clock = self._member.clock
         name = self._member.machine.name_of(self.me)
+        forked = tuple(sorted(map(self._member.machine.name_of, clock.forked)))
         return Status(name, self._member.mesh, tuple(clock.heads), len(clock), addresses, sandbox,
-                      self._member.refused)
+                      self._member.refused, forked)
 
     def peers(self) -> list[PeerStatus]:
         """All members, sorted by name. NoMesh."""
@@ -201,16 +203,13 @@ class Service:
 
     async def submit(self, workflow: bytes, path: str, *, inputs: Mapping[str, str] | None = None,
                      priority: float = 5.0, guard: Guard | None = None, force: bool = False,
-                     snapshot: Snapshot | None = None, remote: Remote | None = None,
-                     name: str | None = None) -> RunId:
+                     snapshot: Snapshot | None = None, remote: Remote | None = None, name: str = "") -> RunId:
         """Take on a run; durable before it returns. With `remote`, `workflow` is ignored and `path` lies in that
-        repository. `name`: what to call it, by default its workflow's name.
+        repository. `name` '': its workflow's.
 
-        NoMesh; WorkflowError (file:line:column) and RunnerError for a workflow or inputs that cannot run; NeedsSnapshot
-        when it checks out its own repository and comes without; NotFound when the snapshot's blob is not here (put it
-        first); the coordinator's Refused."""
-        order = submitting.Order(workflow, path, dict(inputs or {}), priority, guard, force, snapshot, remote,
-                                 name=name)
+        NoMesh; WorkflowError (file:line:column), RunnerError for a workflow or inputs that cannot run; NeedsSnapshot
+        when it checks out its repository and brings none; NotFound for a blob that is not here; Refused."""
+        order = Order(workflow, path, dict(inputs or {}), priority, guard, force, snapshot, remote, name=name)
         with self.reserve.new_work():
             return await submitting.submit(self._in_mesh(), order)
 
@@ -287,28 +286,15 @@ class Service:
         """The schedule of this name, or whose id begins so. NoMesh; NotFound; UsageError for several."""
         return scheduling.find(self._in_mesh(), text)
 
-    # ---- secrets ----
+    @property
+    def external(self) -> ExternalDesk:
+        """The external jobs that this peer holds. NoMesh."""
+        return self._in_mesh().performer.desk
 
-    async def set_secret(self, name: str, workflows: list[str], value: str) -> str:
-        """Seal `value` to every member, for jobs of these workflows (of all, for none); durable before it returns, with
-        the name as it stands. NoMesh; UsageError, TooLarge, which never repeat a value; the coordinator's Refused."""
-        return await keeping.set_secret(self._in_mesh(), name, workflows, value)
-
-    async def add_remote(self, url: str, credential: str) -> str:
-        """Seal a token, or `user:password`, for the git repositories at this URL and below. As `set_secret`."""
-        return await keeping.add_remote(self._in_mesh(), url, credential)
-
-    async def remove_secret(self, kind: Kind, name: str) -> str:
-        """NoMesh; the coordinator's NotFound."""
-        return await keeping.remove(self._in_mesh(), kind, name)
-
-    def secrets(self, kind: Kind) -> list[SecretView]:
-        """By name; no values. NoMesh."""
-        return self._in_mesh().vault.views(kind)
-
-    def unset_secrets(self, plan: Plan, workflow: bytes) -> list[str]:
-        """Secrets that a workflow, of which this is the plan, names and cannot have. NoMesh."""
-        return self._in_mesh().vault.missing(plan, named_secrets(workflow, plan.path))
+    @property
+    def keeping(self) -> Keeping:
+        """Secrets, and credentials of remotes. NoMesh."""
+        return Keeping(self._in_mesh())
 
     # ---- content ----
 

@@ -103,7 +103,7 @@ class Vault:
             if self._now() >= until:
                 raise Sealed(f"{closed} cannot be opened on this peer, and no member that can open it was here to give "
                              "it the key; set it again on any peer")
-            with trio.move_on_after(min(1.0, until - self._now())):
+            with trio.move_on_after(max(0.0, min(1.0, until - self._now()))):
                 await self._changed.wait()
 
     def _open(self, plan: Plan, named: NamedSecrets) -> tuple[Given, str]:
@@ -150,7 +150,7 @@ class Vault:
         """Give keys to members that lack them, until cancelled."""
         while True:
             changed = self._changed
-            with trio.move_on_after(self._share() - self._now()):
+            with trio.move_on_after(max(0.0, self._share() - self._now())):
                 await changed.wait()
 
     def _share(self) -> float:

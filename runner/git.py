@@ -94,7 +94,7 @@ class Git:
             **(login.environment if login else {}),
         }
         self._signs_in = login is not None
-        self._url = bare(url) or "URL"
+        self._url = url
         self._until = time.monotonic() + timeout
         self._survives_cancel = survives_cancel
         program = shutil.which("git", path=env.get("PATH"))
@@ -136,15 +136,16 @@ class Git:
             raise Interrupted(ended)
         if ended.code:
             reason = without_password(_reason(printed, ended.code))
-            raise GitError(f"git {arguments[0]} failed: {reason}{self._advice(reason)}")
+            raise GitError(f"git {arguments[0]} failed: {reason}{advice(reason, self._url, known=self._signs_in)}")
         return printed
 
 
-    def _advice(self, reason: str) -> str:
-        if not any(words in reason for words in _UNKNOWN_USER):
-            return ""
-        what = "it refuses the mesh's; set others" if self._signs_in else "the mesh has none for it; set some"
-        return f". The repository asks for credentials and {what}: clockmesh remote add {self._url}"
+def advice(reason: str, url: str, *, known: bool) -> str:
+    """The rest of an error: what to do where a server wants to know who asks; `known`: it was shown credentials."""
+    if not any(words in reason for words in _UNKNOWN_USER):
+        return ""
+    what = "refuses the mesh's; set others" if known else "the mesh has none for it; set some"
+    return f". The repository asks for credentials and {what}: clockmesh remote add {bare(url) or 'URL'}"
 
 
 def without_password(text: str) -> str:

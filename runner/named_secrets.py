@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from clockmesh.runner.bundle import own_file
 from clockmesh.runner.errors import WorkflowError
 from clockmesh.runner.reader import Mapping, Node, Scalar, read_yaml
 
@@ -27,10 +28,12 @@ NO_SECRETS = NamedSecrets(frozenset())
 
 
 def named_secrets(data: bytes, file: str) -> NamedSecrets:
-    """Of a workflow's bytes. Nothing for one that cannot be read: others say why."""
+    """Of a workflow's bytes; of a bundle the calling one's, which says what the called ones get. Nothing for what
+    cannot be read: others say why."""
     if b"secrets" not in data.lower():
         return NO_SECRETS
     try:
+        data = own_file(data, file)
         root = read_yaml(data, file)
     except WorkflowError:
         return NO_SECRETS

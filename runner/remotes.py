@@ -13,6 +13,11 @@ _WITH_USER = re.compile(r"https?://[^/@]*@", re.IGNORECASE)
 TOKEN_USER = "x-access-token"
 """Who signs in where the credentials are a token alone."""
 
+CREDENTIALS_IN_URL = (
+    "the URL holds credentials, which every peer would keep for ever; give {url}, and seal them: "
+    "clockmesh remote add {url}"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Credential:

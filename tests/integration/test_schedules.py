@@ -187,6 +187,9 @@ async def test_a_schedule_is_listed_paused_resumed_triggered_and_removed_by_name
         assert (await ask(beta, "GET", "/v1/schedules"))["schedules"] == []
         with pytest.raises(NotFound, match="schedule list"):
             await ask(beta, "POST", "/v1/schedules/tick/trigger")
+        await alpha.service.add_schedule(ordered(body, name="nightly"))
+        with pytest.raises(NotFound, match=r"no schedule nigthly; did you mean nightly\?"):
+            await ask(alpha, "POST", "/v1/schedules/nigthly/remove")
 
 
 async def test_a_schedule_that_lost_its_quorum_says_so_and_is_rescued_by_a_persons_word(tmp_path: Path) -> None:

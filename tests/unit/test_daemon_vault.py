@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 
 import pytest
@@ -209,3 +210,23 @@ async def test_a_job_that_needs_a_closed_secret_waits_and_then_fails_by_its_name
     bench.put(0, 0, kind=Kind.REMOTE, name="https://example.org", value=b"t")
     with pytest.raises(CannotOpen, match=r"credentials of https://example\.org"):
         await bench.given(2, NO_SECRETS, source=Remote("https://example.org/x"))
+
+
+@pytest.mark.parametrize("step_s", [0.3, 0.7, 1.1])
+async def test_time_that_passes_between_two_looks_at_the_clock_is_no_trouble(
+    autojump_clock: MockClock, step_s: float
+) -> None:
+    bench = Bench()
+    bench.put(0, 0, 1)
+    bench.beat(0, 1, 2)
+    seen = itertools.count()
+    vault = Vault(key(1), bench.machines[1], lambda wanted: bench.take(1, wanted), lambda: next(seen) * step_s)
+    bench.vaults[1] = vault
+    slow = Vault(key(2), bench.machines[2], lambda _: None, lambda: next(seen) * step_s)
+    with pytest.raises(CannotOpen):
+        await slow.given(plan(), NAMED, lambda: False)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(vault.run)
+        await trio.sleep(60)
+        nursery.cancel_scope.cancel()
+    assert bench.shares() == [1]

@@ -35,7 +35,7 @@ def test_names_may_be_expressions_and_an_expression_may_stand_for_many() -> None
     assert scope.named(read(job(env)).jobs[0].env) == {"A": "1", "B": "2", "C": "3", "Dx": "4"}
     whole = read(job("env: ${{ fromJSON('{\"A\":true}') }}")).jobs[0].env
     assert scope.named(whole) == {"A": "true"}
-    with pytest.raises(WorkflowError, match=r"w\.yml:5:10: this must come to an object, not"):
+    with pytest.raises(WorkflowError, match=r"w\.yml:6:10: this must come to an object, not"):
         scope.named(read(job("env: ${{ fromJSON('[1]') }}")).jobs[0].env)
 
 

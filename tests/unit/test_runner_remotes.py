@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgpack
 import pytest
 
 from clockmesh.runner.named_secrets import named_secrets
@@ -80,4 +81,6 @@ def test_the_secrets_that_a_workflow_names_are_found_in_its_expressions_alone() 
     assert named_secrets(b"a: ${{ toJSON(secrets) }}", "f").any
     assert named_secrets(b"a: ${{ secrets[matrix.x] }}", "f").any
     assert named_secrets(b"a: {uses: ./b.yml, secrets: inherit}", "f").any
+    both = msgpack.packb([b"a: ${{ secrets.OUTER }}", {"b.yml": b"a: ${{ secrets.inner }}"}])
+    assert named_secrets(both, "f").names == {"OUTER"}
     assert named_secrets(b"a: [secrets", "f").names == frozenset()
