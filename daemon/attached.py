@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clockmesh.coordinator.queue import check_priority
+from clockmesh.daemon.attached_worker import Worker
 from clockmesh.daemon.cli_submit import path_in_repository, read_workflow_file
 from clockmesh.daemon.client import Client, quoted
 from clockmesh.daemon.embedded_files import file_text, metadata_of
@@ -36,9 +37,11 @@ class AttachedCoordinator:
 
     P2P_TAG, OFFLINE_TAG = TAGS
 
-    def __init__(self, client: Client) -> None:
-        """Trouble when no daemon answers, or when it belongs to no mesh."""
+    def __init__(self, client: Client, *, works: bool = True) -> None:
+        """`works`: this program executes external jobs, should it ask for its workflows. Trouble when no daemon
+        answers, or when it belongs to no mesh."""
         self._client = client
+        self._worker = Worker(client) if works else None
         self._id: str = self._told()["peer"]
 
     # ---- what there is ----
@@ -78,6 +81,10 @@ class AttachedCoordinator:
         ]
 
     def get_my_workflows(self) -> list[WorkflowTask]:
+        """The external jobs that this program is to execute; from the first call on the daemon counts it as at work,
+        until the process ends. For one that does not work: the runs that this peer owns."""
+        if self._worker is not None:
+            return [*self._worker.take()]
         return [WorkflowTask.from_dict(told) for told in self.list_workflows(peer_id=self._id)]
 
     def get_stats(self) -> dict[str, Any]:
@@ -93,6 +100,11 @@ class AttachedCoordinator:
                               if status.value in statuses},
             "my_workflows": sum(workflow["assigned_peer"] == self._id for workflow in told["workflows"]),
         }
+
+    def is_mine(self, workflow_id: str) -> bool:
+        """Whether a task of `get_my_workflows` is still this program's, and its end not asked for; as of the last two
+        seconds. To be asked in the midst of long work."""
+        return self._worker is not None and self._worker.is_mine(workflow_id)
 
     def explain_workflow(self, workflow_id: str) -> list[str] | None:
         told = self._asked("GET", workflow_id, "/why")
@@ -151,9 +163,13 @@ class AttachedCoordinator:
 
     def update_workflow_status(self, workflow_id: str, status: WorkflowStatus, result: Mapping[str, Any] | None = None,
                                error: str | None = None) -> bool:
-        """CANCELLED asks for the run's end; False for an unknown id. ValueError for any other status: the mesh runs
-        its workflows itself, and says how far they are."""
+        """Of an external job that this program has taken: what came of it, proposed as its result under the claim rules
+        and durable; ValueError when it is not this program's any more. Of any other run CANCELLED asks for its end;
+        ValueError for another status, since the mesh says itself how far its runs are. False for an unknown id."""
         new = check_status(status)
+        if self._worker is not None and self._worker.knows(workflow_id):
+            outcome = None if result is None else json_object(result, "a result")
+            return self._worker.update(workflow_id, new, outcome, text_or_none(error, "an error"))
         if new is not WorkflowStatus.CANCELLED:
             if self._run(workflow_id) is None:
                 return False

@@ -88,7 +88,7 @@ def _print_anything() -> None:
 
 def _perform(words: Sequence[str]) -> int:
     if (old_words := _after_p2p(words)) is not None:
-        from clockmesh.daemon.cli_p2p import p2p_main
+        from clockmesh.daemon.cli_p2p import main as p2p_main
 
         return p2p_main(old_words)
     asked = parse(words, os.environ)

@@ -41,11 +41,12 @@ from clockmesh.daemon.waiting import Answers, Changes
 from clockmesh.protocol.clock import Clock
 from clockmesh.protocol.codec import decode_beacon, decode_node, encode_beacon
 from clockmesh.protocol.errors import ProtocolError, RemoteError
-from clockmesh.protocol.events import MeshFounded, PeerAdmitted, PeerDescribed
+from clockmesh.protocol.events import ForkProven, MeshFounded, PeerAdmitted, PeerDescribed
 from clockmesh.protocol.ids import BlobHash, JobKey, MeshId, PeerId, RunId
-from clockmesh.protocol.limits import MAX_ADDRESSES
+from clockmesh.protocol.limits import MAX_ADDRESSES, MAX_LABELS
 from clockmesh.protocol.node import Node
 from clockmesh.protocol.secrets import KeysShared, SecretRemoved, SecretSet
+from clockmesh.runner.eligibility import EXTERNAL
 from clockmesh.runner.faults import Faults
 from clockmesh.runner.host_messages import Jobs
 from clockmesh.runner.spec import job_dir
@@ -139,6 +140,7 @@ class Member:
             for part in (host.run, self.loop.run, self.intake.run, self._keeper.run, self.vault.run,
                          self._send_beacons, self._watch_disk, self._stop_when_retired):
                 nursery.start_soon(part)
+            nursery.start_soon(self.performer.desk.run, self._offer_external)
             task_status.started()
 
     @property
@@ -179,6 +181,8 @@ class Member:
         except RemoteError as error:
             log.warning("beacon_refused", peer=self.machine.name_of(peer), error=str(error))
             return
+        if peer in self.clock.forked:  # whoever has its key may say anything: it counts as silent
+            return
         self._reach.hear(beacon, self._timing.now())
         self.loop.take(BeaconHeard(beacon))
         self.intake.saw_digest(peer, beacon.vector)
@@ -217,6 +221,18 @@ class Member:
             self._setup.store.commit((), {META_SLOTS: b"" if able else str(known.slots).encode()})
         self.loop.take(DescribeWanted(described if able else replace(described, slots=0)))
 
+    def _offer_external(self, offered: bool) -> None:
+        """A program that executes external jobs has come, or the last one has gone."""
+        known = self.machine.members[self.me].description
+        always = EXTERNAL in self._setup.config.labels
+        labels = set(known.labels) | {EXTERNAL} if offered or always else set(known.labels) - {EXTERNAL}
+        if len(labels) <= MAX_LABELS:
+            self.loop.take(DescribeWanted(replace(known, labels=tuple(sorted(labels)))))
+        if offered:
+            log.info("external_offered")
+        else:
+            log.info("external_withdrawn")
+
     # ---- what the loop calls ----
 
     def _take(self, input_: Input) -> None:
@@ -238,6 +254,9 @@ class Member:
         self._keeper.stored(node)
         if node.author == self.me:
             self._journal.wrote(node)
+            for event in node.events:
+                if isinstance(event, ForkProven):
+                    self.intake.written_down(event.author)
         else:
             self._journal.received(node)
         if any(isinstance(event, _MEMBERSHIP) for event in node.events):

@@ -17,6 +17,7 @@ from clockmesh.coordinator.inputs import HostJob, Input, JobEnded
 from clockmesh.coordinator.machine import Machine
 from clockmesh.coordinator.schedule_view import line_of_run
 from clockmesh.daemon.blobs import BlobStore
+from clockmesh.daemon.external import ExternalDesk
 from clockmesh.daemon.fetch import Fetcher, Outcome
 from clockmesh.daemon.home import Home
 from clockmesh.daemon.hostlink import HostLink
@@ -79,6 +80,8 @@ class Performer:
         self._faults = faults
         self._vault = vault
         self._attempts: dict[AttemptRef, _Attempt] = {}
+        self.desk = ExternalDesk(machine, me, self._end, now)
+        """The attempts that other programs execute; none of them reaches the host."""
         self._host: HostLink | None = None
         self._nursery: trio.Nursery | None = None
 
@@ -112,7 +115,9 @@ class Performer:
         """The attempt's claim is granted, and durable."""
         if self._nursery is not None:
             attempt = self._attempts.setdefault(ref, _Attempt())
-            if not attempt.handed:
+            if self.desk.is_for(ref):
+                self.desk.begin(ref)
+            elif not attempt.handed:
                 self._nursery.start_soon(self._bring_up, ref, attempt)
 
     def forget(self, effect: Forget) -> None:
@@ -122,7 +127,9 @@ class Performer:
     def _stop(self, ref: AttemptRef, reason: StopReason) -> None:
         attempt = self._attempts.setdefault(ref, _Attempt())
         attempt.cancelled = True
-        if attempt.handed:
+        if self.desk.holds(ref):
+            self.desk.stop(ref, reason)
+        elif attempt.handed:
             polite = reason is StopReason.CANCEL
             self._send(host_messages.Stop(ref) if polite else host_messages.Kill(ref))
         elif reason is StopReason.OUTRANKED:

@@ -46,8 +46,8 @@ class Order:
     remote: Remote | None
     event: str | None = None
     """What triggers it; None: the first of what the workflow is triggered by, see `make_plan`."""
-    name: str | None = None
-    """What to call the run; None: by its workflow's name."""
+    name: str = ""
+    """What to call the run; '': by its workflow's name."""
 
 
 async def submit(member: Member, order: Order) -> RunId:

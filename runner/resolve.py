@@ -19,6 +19,7 @@ from clockmesh.runner.logfile import JobLog
 from clockmesh.runner.plan import make_plan, read_workflow
 from clockmesh.runner.process import Processes
 from clockmesh.runner.proctree import MARK
+from clockmesh.runner.sandbox import unseen
 from clockmesh.runner.spec import JobSpec
 
 STEP = "Resolve"
@@ -40,6 +41,8 @@ def resolve(
     source = spec.plan.source
     if not isinstance(source, Remote):
         raise ResolveError("the run has no remote to resolve")
+    if spec.sandbox and (hint := unseen(source.url)):
+        raise ResolveError(hint)
     try:
         git = Git(
             processes,

@@ -24,6 +24,7 @@ from clockmesh.runner.model_uses import built_in, is_local
 from clockmesh.runner.process import Ended, How
 from clockmesh.runner.reader import MAX_BYTES
 from clockmesh.runner.remotes import read_credential
+from clockmesh.runner.sandbox import unseen
 
 if TYPE_CHECKING:
     from clockmesh.runner.step import StepRun
@@ -152,11 +153,16 @@ def _check_out(run: StepRun, env: dict[str, str], given: Mapping[str, str]) -> E
     if login:
         run.around.log.masks.add(login.credential.basic)
     ref, commit = source.ref, source.sha
+    hint = unseen(url) if spec.sandbox else ""
     try:
         if isinstance(source, Remote):
+            if hint:
+                raise ActionError(hint)
             ref, commit = check_out_remote(source, options, folder, git)
         elif spec.snapshot:
             check_out_snapshot(Path(spec.snapshot), source.origin, options, folder, git, run.say)
+            if hint:
+                run.say(f"Warning: a push to origin will fail: {hint}")
         else:
             raise ActionError("the run was submitted without a source to check out")
         if login and options.keep and (folder / ".git").is_dir():

@@ -15,6 +15,7 @@ from clockmesh.protocol.events import (
     ClaimGranted,
     Description,
     Ending,
+    ForkProven,
     InvitationRedeemed,
     JobClaimed,
     MeshFounded,
@@ -39,6 +40,7 @@ from clockmesh.protocol.messages import (
     LogData,
     LogEnd,
     LogRequest,
+    NodesRequest,
     Refused,
     SyncDone,
     SyncNodes,
@@ -258,6 +260,9 @@ EVENTS = st.one_of(
     ),
     st.builds(SecretRemoved, st.sampled_from(Kind), st.just("TOKEN"), st.integers(1, 2**63 - 1)),
     st.builds(KeysShared, HASH, KEY_BOXES),
+    st.lists(HASH, min_size=2, max_size=2, unique=True).flatmap(
+        lambda two: st.builds(ForkProven, HASH, st.integers(1, 2**63 - 1), st.just(min(two)), st.just(max(two)))
+    ),
     st.builds(Noted, lines(50), st.text(max_size=50)),
     UNKNOWN,
 )
@@ -285,6 +290,7 @@ MESSAGES = st.one_of(
     st.builds(BlobManifest, st.integers(0, 2**28), st.lists(HASH, max_size=4).map(tuple)),
     st.builds(BlobChunk, st.integers(0, 2047), st.binary(max_size=100)),
     st.builds(BlobMissing, HASH),
+    st.builds(NodesRequest, st.lists(HASH, max_size=4).map(tuple)),
     st.builds(BlobsRequest, st.lists(HASH, max_size=4).map(tuple)),
     st.builds(LogRequest, HASH, lines(50), st.integers(0, 2**31 - 1), COUNTS, st.booleans()),
     st.builds(LogData, COUNTS, st.binary(max_size=100)),

@@ -75,7 +75,10 @@ def test_the_jobs_user_takes_the_place_of_whoever_has_its_id(tmp_path: Path) -> 
     assert group(1234, str(tmp_path / "absent")).decode() == "runner:x:1234:\n"
 
 
-@pytest.mark.parametrize("chosen", [NO_SANDBOX, Sandbox(), Sandbox(extras=(Extra("/a"), Extra("/b", writable=False)))])
+EVERYTHING = Sandbox(True, (Extra("/a"), Extra("/b", writable=False)), 1, 2, 3)
+
+
+@pytest.mark.parametrize("chosen", [NO_SANDBOX, PLAIN, EVERYTHING])
 def test_a_choice_reads_back_as_it_is_sent(chosen: Sandbox) -> None:
     assert sandbox_from_map(sandbox_to_map(chosen)) == chosen
 

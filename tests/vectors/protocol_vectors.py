@@ -29,6 +29,7 @@ from clockmesh.protocol.events import (
     ClaimGranted,
     Description,
     Ending,
+    ForkProven,
     InvitationRedeemed,
     JobClaimed,
     MeshFounded,
@@ -41,7 +42,7 @@ from clockmesh.protocol.events import (
     UnknownEvent,
 )
 from clockmesh.protocol.framing import frame
-from clockmesh.protocol.ids import AttemptRef, JobKey, SetHash, peer_text
+from clockmesh.protocol.ids import AttemptRef, JobKey, NodeHash, SetHash, peer_text
 from clockmesh.protocol.invitation import Invitation
 from clockmesh.protocol.keys import SigningKey
 from clockmesh.protocol.messages import (
@@ -56,6 +57,7 @@ from clockmesh.protocol.messages import (
     LogData,
     LogEnd,
     LogRequest,
+    NodesRequest,
     Refused,
     SyncDone,
     SyncNodes,
@@ -154,6 +156,7 @@ def vectors() -> dict[str, str]:
         "secret set, a remote": replace(secret, kind=Kind.REMOTE, name="https://192.0.2.9/prices", workflows=()),
         "secret removed": SecretRemoved(Kind.SECRET, "TOKEN", 2),
         "keys shared": KeysShared(secret_id(secret), ((BOB.peer, bytes(80)),)),
+        "fork proven": ForkProven(BOB.peer, 1, NodeHash(bytes(32)), NodeHash(b"\xff" * 32)),
         "unknown": UnknownEvent(900, 2, bytes.fromhex("9301a16190")),
     }
     messages = {
@@ -163,6 +166,7 @@ def vectors() -> dict[str, str]:
         "sync request": SyncRequest(clock.vector()),
         "sync nodes": SyncNodes((b"<node>", b"<node>")),
         "sync done": SyncDone({}),
+        "nodes request": NodesRequest(clock.heads),
         "blob request": BlobRequest(workflow, 0),
         "blob manifest": BlobManifest(9, manifest_of(b"on: push\n").chunks),
         "blob chunk": BlobChunk(0, b"on: push\n"),
