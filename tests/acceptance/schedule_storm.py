@@ -48,8 +48,8 @@ class Storm:
     away_s: float = 10.0
     seed: int = 1
     overlap: str = "skip"
-    """As `schedule add` takes it. Where minutes are hardly longer than an outage a tick may be due before the one before
-    has ended, and would be skipped, as it should."""
+    """As `schedule add` takes it. Where a minute is hardly longer than an outage, a tick may be due before the last one
+    has ended: then it is skipped, unless they may overlap."""
 
     @property
     def minute_s(self) -> float:
