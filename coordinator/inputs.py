@@ -7,12 +7,13 @@ from enum import StrEnum
 
 from clockmesh.protocol.beacon import Beacon
 from clockmesh.protocol.events import Description
-from clockmesh.protocol.ids import AttemptRef, PeerId, RunId, ScheduleId
+from clockmesh.protocol.ids import AttemptRef, PeerId, RunId, ScheduleId, SecretId
 from clockmesh.protocol.node import Node
 from clockmesh.protocol.plan import Guard, Plan
 from clockmesh.protocol.reports import NO_REPORT, Report
 from clockmesh.protocol.result import Result
 from clockmesh.protocol.schedules import CatchUp, CronLine, Overlap
+from clockmesh.protocol.secrets import KeyBox, Kind, Sealed
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,32 @@ class TriggerWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class SecretWanted:
+    """A secret or a remote's credentials, sealed already."""
+
+    token: int
+    kind: Kind
+    name: str
+    workflows: tuple[str, ...]
+    sealed: Sealed
+
+
+@dataclass(frozen=True, slots=True)
+class SecretRemoveWanted:
+    token: int
+    kind: Kind
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShareWanted:
+    """Keys for members that cannot open a secret; those that can by now are left out."""
+
+    secret: SecretId
+    keys: tuple[KeyBox, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DescribeWanted:
     """This peer's own description; an event is written only where it differs from what the clock says."""
 
@@ -209,6 +236,9 @@ Input = (
     | RescueWanted
     | BackfillWanted
     | TriggerWanted
+    | SecretWanted
+    | SecretRemoveWanted
+    | ShareWanted
     | DescribeWanted
     | AdmitWanted
     | JobEnded

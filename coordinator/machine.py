@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from clockmesh.coordinator import holding, leases, requests, schedule_requests, take, ticks, votes
+from clockmesh.coordinator import holding, leases, requests, schedule_requests, secret_requests, take, ticks, votes
 from clockmesh.coordinator.calendar import Calendar, NoCalendar
 from clockmesh.coordinator.effects import Append, Effect, RunChanged, Wake
 from clockmesh.coordinator.holding import Held
@@ -27,6 +27,9 @@ from clockmesh.coordinator.inputs import (
     RoomTold,
     ScheduleChangeWanted,
     ScheduleWanted,
+    SecretRemoveWanted,
+    SecretWanted,
+    ShareWanted,
     Started,
     SubmitWanted,
     Ticked,
@@ -199,6 +202,12 @@ def _absorb(machine: Machine, input: Input, now: float) -> None:
             schedule_requests.backfill(machine, input, now)
         case TriggerWanted():
             schedule_requests.trigger(machine, input, now)
+        case SecretWanted():
+            secret_requests.set_secret(machine, input)
+        case SecretRemoveWanted():
+            secret_requests.remove(machine, input)
+        case ShareWanted():
+            secret_requests.share(machine, input)
         case DescribeWanted():
             requests.describe(machine, input)
         case AdmitWanted():

@@ -11,6 +11,7 @@ from clockmesh.coordinator.jobs import JobState, is_over
 from clockmesh.coordinator.members import Members
 from clockmesh.coordinator.runs import Carrier, RunState, Tick, expands, follow_plan, job_of, new_run, touched_by_final
 from clockmesh.coordinator.schedules import ScheduleState, add_schedule_fact, moved_ticks, new_schedule
+from clockmesh.coordinator.secrets import Secrets
 from clockmesh.protocol.codec import run_id, tick_run
 from clockmesh.protocol.events import (
     CancelAsked,
@@ -24,12 +25,14 @@ from clockmesh.protocol.events import (
 from clockmesh.protocol.ids import RESOLVE, AttemptRef, JobKey, JobRef, NodeHash, PeerId, RunId, ScheduleId
 from clockmesh.protocol.node import Node
 from clockmesh.protocol.schedules import ScheduleFact, ScheduleSet, TickSubmitted
+from clockmesh.protocol.secrets import SecretFact
 
 MAX_EARLY = 10_000
 """Facts kept about runs that are not known. Honest peers make none: what a fact names is in its past."""
 
 _JOB_FACTS = get_args(JobFact)
 _SCHEDULE_FACTS = get_args(ScheduleFact)
+_SECRET_FACTS = get_args(SecretFact)
 
 
 @dataclass(slots=True)
@@ -50,6 +53,7 @@ class State:
     schedules: dict[ScheduleId, ScheduleState] = field(default_factory=dict)
     schedules_changed: bool = False
     """Since the machine looked."""
+    secrets: Secrets = field(default_factory=Secrets)
 
     def job(self, ref: JobRef) -> JobState | None:
         run = self.runs.get(ref.run)
@@ -83,6 +87,8 @@ def add_event(state: State, author: PeerId, event: Event, node: Node | None = No
             _job_fact(state, author, event)
         case _ if isinstance(event, _SCHEDULE_FACTS):
             _schedule_fact(state, author, event)
+        case _ if isinstance(event, _SECRET_FACTS):
+            state.secrets.add(author, event, node)
 
 
 def _members_changed(state: State, changed: bool) -> None:

@@ -15,7 +15,9 @@ from clockmesh.coordinator import schedule_health
 from clockmesh.coordinator.runs import RunState, over
 from clockmesh.coordinator.view import RunView, explain, run_view
 from clockmesh.daemon import bodies, surface
+from clockmesh.daemon.answers_external import EXTERNAL_ANSWERS
 from clockmesh.daemon.answers_schedules import SCHEDULE_ANSWERS
+from clockmesh.daemon.answers_secrets import SECRET_ANSWERS
 from clockmesh.daemon.answers_workflows import WORKFLOW_ANSWERS
 from clockmesh.daemon.call import Call
 from clockmesh.daemon.control_http import Answer, Lines, Send
@@ -34,7 +36,7 @@ async def status(call: Call) -> Answer:
         counts: dict[str, object] = {"peers": 0, "live": 0, "runs": 0, "unfinished": 0, "warnings": []}
     else:
         known = surface.status_json(told.peer, told.mesh, told.heads, told.nodes)
-        counts = _counts(call.service)
+        counts = _counts(call.service, told.forked)
     here = {"id": peer_text(call.service.me), "home": str(call.service.home.path), "addresses": list(told.addresses),
             "sandbox": told.sandbox, "refused": told.refused}
     reserve = call.service.reserve
@@ -42,11 +44,16 @@ async def status(call: Call) -> Answer:
     return {**known, **here, **counts, "disk": disk}
 
 
-def _counts(service: Service) -> dict[str, object]:
+def _forked(name: str) -> str:
+    return (f"{name} has signed two histories: its key is stolen, or its home was copied; what it writes counts for "
+            "nothing any more. Move its home away and join again as a new peer")
+
+
+def _counts(service: Service, forked: tuple[str, ...]) -> dict[str, object]:
     peers, runs = service.peers(), service.machine.runs.values()
     live = sum(peer.live for peer in peers)
     unfinished = sum(not over(run) for run in runs)
-    warnings = schedule_health.warnings(service.machine, service.now())
+    warnings = [*schedule_health.warnings(service.machine, service.now()), *map(_forked, forked)]
     return {"peers": len(peers), "live": live, "runs": len(runs), "unfinished": unfinished, "warnings": warnings}
 
 
@@ -76,8 +83,9 @@ async def invite(call: Call) -> Answer:
 async def submit(call: Call) -> Answer:
     body = await call.request.json()
     remote = bodies.remote(body)
+    workflow = b"" if remote else bodies.workflow(body)
     run = await call.service.submit(
-        b"" if remote else bodies.workflow(body),
+        workflow,
         bodies.required(body, "path", str),
         inputs=bodies.inputs(body),
         priority=bodies.number(body, "priority", 5.0),
@@ -85,9 +93,13 @@ async def submit(call: Call) -> Answer:
         force=bool(body.get("force", False)),
         snapshot=bodies.snapshot(body),
         remote=remote,
-        name=bodies.optional(body, "name", str),
+        name=bodies.optional(body, "name", str) or "",
     )
-    return surface.submitted_json(run)
+    return {**surface.submitted_json(run), "unset_secrets": _unset(call.service, run, workflow)}
+
+
+def _unset(service: Service, run: RunId, workflow: bytes) -> list[str]:
+    return service.keeping.unset(service.machine.runs[run].plan, workflow)
 
 
 async def put_blob(call: Call) -> Answer:
@@ -195,7 +207,9 @@ ANSWERS: dict[str, Callable[[Call], Awaitable[Answer]]] = {
     "summary": summary,
     "events": events,
     **SCHEDULE_ANSWERS,
+    **SECRET_ANSWERS,
     **WORKFLOW_ANSWERS,
+    **EXTERNAL_ANSWERS,
 }
 
 

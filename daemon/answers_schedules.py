@@ -36,8 +36,10 @@ async def add(call: Call) -> Answer:
     )
     schedule = await call.service.add_schedule(wanted)
     view = next(view for view in call.service.schedules() if view.schedule == schedule)
+    unset = call.service.keeping.unset(view.told.plan, order.workflow)
     now_at = surface.iso(call.service.schedule_time())
-    return {"v": surface.VERSION, "now_at": now_at, **surface.schedule_json(view, call.service.machine)}
+    told = surface.schedule_json(view, call.service.machine)
+    return {"v": surface.VERSION, "now_at": now_at, **told, "unset_secrets": unset}
 
 
 async def list_(call: Call) -> Answer:

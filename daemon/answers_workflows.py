@@ -28,7 +28,7 @@ async def workflows(call: Call) -> Answer:
     machine = service.machine
     told = service.status()
     known = sorted(machine.runs.values(), key=lambda run: (run.carrier.wall_ms or float("inf"), run.run))
-    shown = [await _workflow(service, run.run) for run in known]
+    shown = [await workflow_json(service, run.run) for run in known]
     for run in known:
         await service.settled(run.run)
     return {"v": 1, "peer": told.peer, "peers": [peer.name for peer in service.peers()],
@@ -37,12 +37,12 @@ async def workflows(call: Call) -> Answer:
 
 async def workflow(call: Call) -> Answer:
     run = call.run
-    shown = await _workflow(call.service, run)
+    shown = await workflow_json(call.service, run)
     await call.service.settled(run)
     return {"v": 1, "run": run.hex(), "workflow": shown}
 
 
-async def _workflow(service: Service, run: RunId) -> dict[str, object]:
+async def workflow_json(service: Service, run: RunId) -> dict[str, object]:
     machine = service.machine
     view, plan = run_view(machine, run), machine.state.runs[run].plan
     tags = [] if plan.workflow is None else await _tags_of(service.blobs, plan.workflow)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import re
 import signal
@@ -125,6 +126,9 @@ async def _live(home: Home, listen: Listen | None, host_unit: bool, timing: Timi
             await nursery.start(service.run)
             await nursery.start(partial(serve_control, service, home))
             _say_ready(service, notifier)
+            # What is here now stays. A full collection would look at 90,000 objects each time, in 0.05 to 0.2 s, and
+            # at every stored node besides; no beacon leaves meanwhile.
+            gc.freeze()
             if period := notifier.watchdog_period:
                 nursery.start_soon(_feed_watchdog, service, notifier, period)
             try:

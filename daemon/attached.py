@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import base64
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from clockmesh.coordinator.queue import check_priority
+from clockmesh.coordinator.queue import WorkflowPriorityQueue, check_priority
+from clockmesh.daemon.attached_worker import Worker
 from clockmesh.daemon.cli_submit import path_in_repository, read_workflow_file
 from clockmesh.daemon.client import Client, quoted
 from clockmesh.daemon.embedded_files import file_text, metadata_of
+from clockmesh.daemon.embedded_import import write_state
 from clockmesh.daemon.embedded_task import WorkflowStatus, WorkflowTask, check_status
 from clockmesh.daemon.embedded_values import check_peer_id, json_object, json_text, text_or_none
 from clockmesh.daemon.exits import Exit, Trouble
@@ -36,9 +40,12 @@ class AttachedCoordinator:
 
     P2P_TAG, OFFLINE_TAG = TAGS
 
-    def __init__(self, client: Client) -> None:
-        """Trouble when no daemon answers, or when it belongs to no mesh."""
+    def __init__(self, client: Client, *, works: bool = True) -> None:
+        """`works`: this program executes external jobs, should it ask for its workflows. Trouble when no daemon
+        answers, or when it belongs to no mesh."""
+        self.enable_auto_sync = True
         self._client = client
+        self._worker = Worker(client) if works else None
         self._id: str = self._told()["peer"]
 
     # ---- what there is ----
@@ -57,6 +64,20 @@ class AttachedCoordinator:
     def merkle_clock(self) -> MeshClock:
         told = self._told()
         return MeshClock(self._id, told["height"], told["heads"][-1] if told["heads"] else None)
+
+    @property
+    def workflow_queue(self) -> WorkflowPriorityQueue:
+        """The runs that nobody has claimed, as they are now."""
+        queue = WorkflowPriorityQueue()
+        for told in self.list_workflows(status=WorkflowStatus.PENDING):
+            queue.add_workflow(told["workflow_id"], told["priority"],
+                               {"name": told["name"], "workflow_file": told["workflow_file"]})
+        return queue
+
+    @property
+    def data_dir(self) -> Path:
+        """The daemon's home."""
+        return Path(self._client.home)
 
     @property
     def workflows(self) -> dict[str, WorkflowTask]:
@@ -78,6 +99,10 @@ class AttachedCoordinator:
         ]
 
     def get_my_workflows(self) -> list[WorkflowTask]:
+        """The external jobs that this program is to execute; from the first call on the daemon counts it as at work,
+        until the process ends. For one that does not work: the runs that this peer owns."""
+        if self._worker is not None:
+            return [*self._worker.take()]
         return [WorkflowTask.from_dict(told) for told in self.list_workflows(peer_id=self._id)]
 
     def get_stats(self) -> dict[str, Any]:
@@ -93,6 +118,11 @@ class AttachedCoordinator:
                               if status.value in statuses},
             "my_workflows": sum(workflow["assigned_peer"] == self._id for workflow in told["workflows"]),
         }
+
+    def is_mine(self, workflow_id: str) -> bool:
+        """Whether a task of `get_my_workflows` is still this program's, and its end not asked for; as of the last two
+        seconds. To be asked in the midst of long work."""
+        return self._worker is not None and self._worker.is_mine(workflow_id)
 
     def explain_workflow(self, workflow_id: str) -> list[str] | None:
         told = self._asked("GET", workflow_id, "/why")
@@ -115,18 +145,19 @@ class AttachedCoordinator:
         """Submit a run; the first 16 digits of its id. Inputs that are not text become JSON. FileNotFoundError, and
         ValueError for what the daemon refuses."""
         file = file_text(workflow_file)
-        if not os.path.exists(os.path.expanduser(file)):
+        whole = os.path.expanduser(file)
+        if not os.path.exists(whole):
             raise FileNotFoundError(f"Workflow file not found: {file}")
         body: dict[str, Any] = {
-            "workflow_b64": base64.b64encode(read_workflow_file(os.path.expanduser(file))).decode("ascii"),
-            "path": path_in_repository(os.path.expanduser(file)),
+            "path": path_in_repository(whole),
             "name": text_or_none(name, "a name"),
             "inputs": {key: _text(value) for key, value in json_object(inputs or {}, "inputs").items()},
             "priority": 5.0 if priority is None else check_priority(priority),
             "force": force,
         }
         try:
-            return self._submitted(body, os.path.expanduser(file))
+            body["workflow_b64"] = base64.b64encode(read_workflow_file(whole)).decode("ascii")
+            return self._submitted(body, whole)
         except Trouble as trouble:
             if trouble.exit is Exit.USAGE:
                 raise ValueError(trouble.message.replace(body["path"], file, 1)) from None
@@ -151,9 +182,13 @@ class AttachedCoordinator:
 
     def update_workflow_status(self, workflow_id: str, status: WorkflowStatus, result: Mapping[str, Any] | None = None,
                                error: str | None = None) -> bool:
-        """CANCELLED asks for the run's end; False for an unknown id. ValueError for any other status: the mesh runs
-        its workflows itself, and says how far they are."""
+        """Of an external job that this program has taken: what came of it, proposed as its result under the claim rules
+        and durable; ValueError when it is not this program's any more. Of any other run CANCELLED asks for its end;
+        ValueError for another status, since the mesh says itself how far its runs are. False for an unknown id."""
         new = check_status(status)
+        if self._worker is not None and self._worker.knows(workflow_id):
+            outcome = None if result is None else json_object(result, "a result")
+            return self._worker.update(workflow_id, new, outcome, text_or_none(error, "an error"))
         if new is not WorkflowStatus.CANCELLED:
             if self._run(workflow_id) is None:
                 return False
@@ -183,6 +218,25 @@ class AttachedCoordinator:
 
     def is_p2p_workflow(self, metadata: Mapping[str, Any]) -> bool:
         return not {*TAGS}.isdisjoint(metadata.get("tags") or ())
+
+    def export_state(self, path: str | os.PathLike[str]) -> Path:
+        """Write members and runs in the layout of the reference's state file. Its clock is empty: the mesh's nodes are
+        no notes of programs, and stay with the daemons."""
+        empty: dict[str, object] = {"peer_id": self._id, "head_hash": None, "logical_clock": 0, "nodes": []}
+        workflows = {told["workflow_id"]: told for told in self._told()["workflows"]}
+        target = Path(path).expanduser()
+        write_state(target, {"peer_id": self._id, "peer_list": self.peer_list, "merkle_clock": empty,
+                             "workflows": workflows, "saved_at": time.time()})
+        return target
+
+    def close(self) -> None:
+        """Nothing is open between two calls."""
+
+    def __enter__(self) -> AttachedCoordinator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     # ---- inside ----
 

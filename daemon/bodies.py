@@ -61,6 +61,13 @@ def inputs(body: dict[str, Any]) -> dict[str, str]:
     return given
 
 
+def texts(body: dict[str, Any], key: str) -> list[str]:
+    told = body.get(key) or []
+    if not isinstance(told, list) or not all(isinstance(text, str) for text in told):
+        raise bad(f"{key} is not a list of texts")
+    return told
+
+
 def guard(body: dict[str, Any]) -> Guard | None:
     text = optional(body, "guard", str)
     try:

@@ -27,6 +27,7 @@ _WHERE = {
     "version": "cli_mesh",
     "submit": "cli_submit",
     "local": "cli_local",
+    "lint": "cli_lint",
     "list": "cli_runs",
     "show": "cli_runs",
     "logs": "cli_runs",
@@ -34,6 +35,12 @@ _WHERE = {
     "cancel": "cli_runs",
     "rerun": "cli_runs",
     "why": "cli_runs",
+    "secret_set": "cli_secrets",
+    "secret_list": "cli_secrets",
+    "secret_remove": "cli_secrets",
+    "remote_add": "cli_secrets",
+    "remote_list": "cli_secrets",
+    "remote_remove": "cli_secrets",
     "mcp": "cli_mcp",
     "schedule_add": "cli_schedules",
     "schedule_list": "cli_schedules",
@@ -81,7 +88,7 @@ def _print_anything() -> None:
 
 def _perform(words: Sequence[str]) -> int:
     if (old_words := _after_p2p(words)) is not None:
-        from clockmesh.daemon.cli_p2p import p2p_main
+        from clockmesh.daemon.cli_p2p import main as p2p_main
 
         return p2p_main(old_words)
     asked = parse(words, os.environ)

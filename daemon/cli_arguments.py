@@ -7,6 +7,7 @@ import os
 import sys
 
 from clockmesh.daemon.cli_schedule_options import SCHEDULE_OPTIONS, schedule_add_options
+from clockmesh.daemon.cli_secret_options import SECRET_OPTIONS, VALUE_TYPED, VALUED
 from clockmesh.daemon.cli_values import finite, pair, run_id, seconds, slots, whole
 from clockmesh.daemon.exits import Exit, Trouble
 from clockmesh.daemon.routes import VERBS, Verb, spelled
@@ -71,7 +72,9 @@ def parse(words: Sequence[str], environment: Mapping[str, str]) -> Asked:
     parser.add_argument("--home", metavar="DIR", help=_GENERAL["--home DIR"])
     parser.add_argument("--json", action="store_true", help=_GENERAL["--json"])
     parser.add_argument("-h", "--help", action=_Help, nargs=0, help="print this and exit")
-    options = parser.parse_args(rest)
+    options, more = parser.parse_known_args(rest)
+    if more:
+        parser.error(VALUE_TYPED if verb.name in VALUED else f"unrecognized arguments: {' '.join(more)}")
     if options.home == "":
         parser.error("argument --home: the directory's name is empty")
     return Asked(verb, options, environment)
@@ -232,6 +235,10 @@ def _local(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--event-file", metavar="JSON", help="a file with what github.event shall be")
 
 
+def _lint(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a workflow")
+
+
 def _list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", "--limit", type=whole, metavar="N", help="the newest N only (0: all)")
 
@@ -271,10 +278,12 @@ _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "join": _join,
     "submit": _submit,
     "local": _local,
+    "lint": _lint,
     "list": _list,
     "show": _show,
     "logs": _logs,
     "wait": _wait,
+    **SECRET_OPTIONS,
     "cancel": _run,
     "rerun": _rerun,
     "why": _run,

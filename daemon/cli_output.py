@@ -25,6 +25,11 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
+def note(text: str) -> None:
+    """Beside the output, for people."""
+    print(f"note: {text}", file=sys.stderr, flush=True)
+
+
 def width() -> int:
     return terminal_width(sys.stdout)
 

@@ -18,8 +18,10 @@ from clockmesh.daemon.cli_arguments import default_home
 from clockmesh.daemon.embedded_choice import Coordinator, chosen_coordinator
 from clockmesh.daemon.embedded_task import WorkflowStatus
 from clockmesh.daemon.exits import Trouble
-from clockmesh.daemon.p2p_arguments import HelpWanted, parse
+from clockmesh.daemon.p2p_arguments import HelpWanted, create_parser, parse
 from clockmesh.daemon.text import clean
+
+__all__ = ["P2PWorkflowCLI", "create_parser", "main"]
 
 _STATUSES = [status.value for status in WorkflowStatus]
 Said = tuple[object, list[str]]
@@ -35,24 +37,36 @@ class Refused(Exception):
         self.lines = lines
 
 
-def p2p_main(words: Sequence[str], environment: Mapping[str, str] = os.environ) -> int:
-    """The exit status. `words` are those without `p2p` itself."""
-    rest, as_json, home = _general(words, environment)
-    try:
-        verb, options = parse(rest)
-    except HelpWanted as wanted:
-        print(wanted)
-        return 1
-    except SystemExit as ended:
-        return int(ended.code or 0)
-    try:
-        value, lines = _DO[verb.words](chosen_coordinator(home, environment), options)
-    except Refused as refused:
-        return _refuse(str(refused), as_json, refused.told, refused.lines)
-    except Exception as error:  # what a user's command meets is told in one line, whatever it is
-        return _refuse(error.message if isinstance(error, Trouble) else str(error) or type(error).__name__, as_json)
-    print(json.dumps(value, ensure_ascii=False, indent=2) if as_json else "\n".join(map(clean, lines)), flush=True)
-    return 0
+class P2PWorkflowCLI:
+    """The commands on one coordinator; without one, on the one that $P2P_PEER_ID and --home mean."""
+
+    def __init__(self, coordinator: Coordinator | None = None, environment: Mapping[str, str] = os.environ) -> None:
+        self._coordinator = coordinator
+        self._environment = environment
+
+    def run(self, words: Sequence[str]) -> int:
+        """The exit status of one command, without the word `p2p` itself."""
+        rest, as_json, home = _general(words, self._environment)
+        try:
+            verb, options = parse(rest)
+        except HelpWanted as wanted:
+            print(wanted)
+            return 1
+        except SystemExit as ended:
+            return int(ended.code or 0)
+        try:
+            value, lines = _DO[verb.words](self._coordinator or chosen_coordinator(home, self._environment), options)
+        except Refused as refused:
+            return _refuse(str(refused), as_json, refused.told, refused.lines)
+        except Exception as error:  # what a user's command meets is told in one line, whatever it is
+            return _refuse(error.message if isinstance(error, Trouble) else str(error) or type(error).__name__, as_json)
+        print(json.dumps(value, ensure_ascii=False, indent=2) if as_json else "\n".join(map(clean, lines)), flush=True)
+        return 0
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """The exit status of `clockmesh p2p WORDS`; the program's own arguments by default."""
+    return P2PWorkflowCLI().run(sys.argv[1:] if words is None else words)
 
 
 def _general(words: Sequence[str], environment: Mapping[str, str]) -> tuple[list[str], bool, str]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import base64
 
 from clockmesh.daemon.cli_output import colour, print_json, say, width
-from clockmesh.daemon.cli_submit import order_of, posted
+from clockmesh.daemon.cli_submit import order_of, posted, say_unset
 from clockmesh.daemon.client import Client, quoted
 from clockmesh.daemon.exits import Exit, Trouble
 from clockmesh.daemon.text import RUN_DIGITS, age, clean, moment, table
@@ -24,11 +24,9 @@ def schedule_add_verb(asked: Asked) -> int:
     body |= {"name": options.name, "catch_up": options.catch_up, "overlap": options.overlap, "jitter_s": options.jitter,
              "pause_after": options.pause_after}
     if options.remote is not None:
-        from clockmesh.daemon.cli_remote import read_remote_file
-
-        content = read_remote_file(options.remote, options.ref or "", body["path"])
-        body["workflow_b64"] = base64.b64encode(content).decode("ascii")
+        body["workflow_b64"] = _read_remote(asked, body["path"])
     told = _send(Client(asked.home), asked, body)
+    say_unset(asked, told)
     if asked.json:
         print_json(told)
         return Exit.OK
@@ -37,6 +35,21 @@ def schedule_add_verb(asked: Asked) -> int:
     say(f"schedule {clean(told['name'])} is due {_when(told['next_at'], moment(told['now_at']))}{source}")
     say(f"To see its ticks:  {asked.command('schedule list')}")
     return Exit.OK
+
+
+def _read_remote(asked: Asked, path: str) -> str:
+    """The workflow in the repository, in base64: with what this user's git can show a server, else with the mesh's
+    credentials."""
+    from clockmesh.daemon.cli_remote import PATIENCE_S, read_remote_file
+
+    url, ref = asked.options.remote, asked.options.ref or ""
+    try:
+        return base64.b64encode(read_remote_file(url, ref, path)).decode("ascii")
+    except Trouble:
+        if not url.lower().startswith(("http://", "https://")):
+            raise
+    wanted = {"url": url, "ref": ref, "path": path}
+    return str(Client(asked.home).post("/v1/remotes/read", wanted, timeout=PATIENCE_S + 10)["workflow_b64"])
 
 
 def _send(client: Client, asked: Asked, body: dict[str, Any]) -> dict[str, Any]:

@@ -7,10 +7,10 @@ import os
 import re
 
 from clockmesh.daemon.cli_follow import follow
-from clockmesh.daemon.cli_output import print_json, say
+from clockmesh.daemon.cli_output import note, print_json, say
 from clockmesh.daemon.client import Client
 from clockmesh.daemon.exits import Exit, Trouble
-from clockmesh.daemon.text import RUN_DIGITS
+from clockmesh.daemon.text import RUN_DIGITS, clean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def submit_verb(asked: Asked) -> int:
     told = _send(client, asked, body)
     run = str(told["run"])
     short = run[:RUN_DIGITS]
+    say_unset(asked, told)
     if asked.json:
         print_json(told)
     elif asked.options.follow:
@@ -34,6 +35,13 @@ def submit_verb(asked: Asked) -> int:
     else:
         say(f"run {short} submitted; to see it run: {asked.command(f'run logs {short} -f')}")
     return follow(client, run, asked) if asked.options.follow else Exit.OK
+
+
+def say_unset(asked: Asked, told: dict[str, Any]) -> None:
+    """A word, beside the output, on each secret that the workflow will look for in vain."""
+    for name in told.get("unset_secrets", ()):
+        again = asked.command(f"secret set {clean(name)}")
+        note(f"secrets.{clean(name)} is not set for this workflow: it is '' in its runs; {again}")
 
 
 def order_of(asked: Asked) -> dict[str, Any]:
@@ -56,9 +64,19 @@ def order_of(asked: Asked) -> dict[str, Any]:
     else:
         if not options.remote.strip():
             raise Trouble(Exit.USAGE, "usage", "--remote: the URL is empty")
+        if "@" in options.remote:
+            _refuse_credentials(options.remote)
         order["path"] = _path_in_remote(options.file)
         order["remote"] = {"url": options.remote, "ref": options.ref or ""}
     return order
+
+
+def _refuse_credentials(url: str) -> None:
+    """Before git is asked anything; the daemon says the same."""
+    from clockmesh.runner.remotes import CREDENTIALS_IN_URL, bare, holds_credentials
+
+    if holds_credentials(url):
+        raise Trouble(Exit.USAGE, "usage", CREDENTIALS_IN_URL.format(url=bare(url)))
 
 
 def _check_texts(*texts: str | None) -> None:

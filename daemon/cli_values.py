@@ -64,6 +64,14 @@ def schedule_name(text: str) -> str:
     return text.strip()
 
 
+def secret_name(text: str) -> str:
+    """Nothing of it is repeated: it may be `NAME=value`."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,127}", text) or text.upper().startswith("GITHUB_"):
+        raise argparse.ArgumentTypeError("a secret's name is of letters, digits and _, begins with no digit and "
+                                         "not with GITHUB_; its value comes on standard input or with --file F")
+    return text.upper()
+
+
 def pair(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():

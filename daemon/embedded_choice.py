@@ -45,7 +45,7 @@ def chosen_coordinator(home: str | None = None, environment: Mapping[str, str] =
     if client.answers() and client.get("/v1/status")["mesh"] is not None:
         from clockmesh.daemon.attached import AttachedCoordinator
 
-        return AttachedCoordinator(client)
+        return AttachedCoordinator(client, works=False)
     from clockmesh.daemon.embedded import P2PWorkflowCoordinator
 
     peer_id = environment.get("P2P_PEER_ID") or DEFAULT_PEER

@@ -59,7 +59,7 @@ def _check(invitation: Invitation, me: PeerId, answers: Iterable[JoinAccepted]) 
         for data in answer.nodes:
             node = decode_node(invitation.mesh, data)
             try:
-                clock.add(node)
+                clock.add_branch(node)
             except ProtocolError as error:
                 raise RemoteError(f"the inviter's nodes do not fit together: {error}") from error
             nodes.append(node)

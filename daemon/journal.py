@@ -13,6 +13,7 @@ from clockmesh.protocol.events import (
     CancelAsked,
     ClaimGranted,
     Ending,
+    ForkProven,
     JobClaimed,
     ResultAccepted,
     ResultProposed,
@@ -84,6 +85,8 @@ class Journal:
                              electorate=", ".join(map(self._machine.name_of, peers)), due_from=iso(event.due_from_ms))
                 case ScheduleVoted(schedule, number=number, move=move):
                     log.info("schedule_voted", schedule=schedule.hex(), number=number, accepted=move is not None)
+                case ForkProven(author, seq):
+                    log.error("fork_proven", peer=self._machine.name_of(author), seq=seq)
                 case CancelAsked(run):
                     log.info("cancel_asked", run=run.hex())
 

@@ -24,7 +24,8 @@ from clockmesh.daemon.store import Store
 from clockmesh.daemon.writing import build_nodes
 from clockmesh.protocol.clock import Clock
 from clockmesh.protocol.events import Event
-from clockmesh.protocol.ids import PeerId, RunId
+from clockmesh.protocol.forks import Counting
+from clockmesh.protocol.ids import NodeHash, PeerId, RunId
 from clockmesh.protocol.keys import SigningKey
 from clockmesh.protocol.node import Node
 from clockmesh.runner.faults import Faults, Point
@@ -87,6 +88,7 @@ class Loop:
         self._wall = wall
         self._faults = faults or Faults()
         self._pause = longest_pause
+        self._counting = Counting(clock)
         self._pending = Batch()
         self._writing: Batch | None = None
         self._halted = False
@@ -135,23 +137,37 @@ class Loop:
     def entered(self, node: Node) -> None:
         """A foreign node has just entered the clock."""
         self._pending.foreign.append(node)
-        self.take(NodeAdded(node))
+        for counted in self._counting.entered(node):
+            self.take(NodeAdded(counted))
+        self._announce()
+
+    def note(self, event: Event) -> None:
+        """Have an event of ours written that the machine need not decide."""
+        self._pending.events.append(event)
+        self._announce()
 
     def reload(self, nodes: Iterable[Node]) -> int:
         """At start: nodes that the store holds already. How many there were."""
         count = 0
         for node in nodes:
-            self.clock.add(node)
-            step(self.machine, NodeAdded(node), self._now())
+            self.clock.add_branch(node)
             count += 1
+        for node in self._counting.all():
+            step(self.machine, NodeAdded(node), self._now())
         self.durable_seq = self._own_seq()
         return count
 
     def durable_nodes(self, vector: Mapping[PeerId, int]) -> Iterator[Node]:
         """What who has `vector` lacks, parents before children, without our own nodes that a crash could still undo:
         their numbers would be used again, and that would be a fork."""
-        me, limit = self._key.peer, self.durable_seq
-        return (node for node in self.clock.missing_for(vector) if node.author != me or node.seq <= limit)
+        return filter(self._is_durable, self.clock.missing_for(vector))
+
+    def durable(self, hashes: Iterable[NodeHash]) -> Iterator[Node]:
+        """Those of these nodes that are here for good."""
+        return (node for node in map(self.clock.get, hashes) if node is not None and self._is_durable(node))
+
+    def _is_durable(self, node: Node) -> bool:
+        return node.author != self._key.peer or node.seq <= self.durable_seq
 
     # ---- out ----
 
@@ -196,7 +212,8 @@ class Loop:
     async def _commit(self, batch: Batch) -> None:
         own = build_nodes(self._key, self.clock, batch.events, int(time.time() * 1000))
         for node in own:
-            self._collect(step(self.machine, NodeAdded(node), self._now()))
+            for counted in self._counting.entered(node):
+                self._collect(step(self.machine, NodeAdded(counted), self._now()))
         self._announce()
         nodes = batch.foreign + own
         if nodes or batch.facts:

@@ -36,20 +36,24 @@ from clockmesh.daemon.serving import Serving
 from clockmesh.daemon.setup import Setup
 from clockmesh.daemon.store import META_RETIRED, META_SLOTS
 from clockmesh.daemon.sync import Intake
+from clockmesh.daemon.vault import Vault
 from clockmesh.daemon.waiting import Answers, Changes
 from clockmesh.protocol.clock import Clock
 from clockmesh.protocol.codec import decode_beacon, decode_node, encode_beacon
 from clockmesh.protocol.errors import ProtocolError, RemoteError
-from clockmesh.protocol.events import MeshFounded, PeerAdmitted, PeerDescribed
+from clockmesh.protocol.events import ForkProven, MeshFounded, PeerAdmitted, PeerDescribed
 from clockmesh.protocol.ids import BlobHash, JobKey, MeshId, PeerId, RunId
-from clockmesh.protocol.limits import MAX_ADDRESSES
+from clockmesh.protocol.limits import MAX_ADDRESSES, MAX_LABELS
 from clockmesh.protocol.node import Node
+from clockmesh.protocol.secrets import KeysShared, SecretRemoved, SecretSet
+from clockmesh.runner.eligibility import EXTERNAL
 from clockmesh.runner.faults import Faults
 from clockmesh.runner.host_messages import Jobs
 from clockmesh.runner.spec import job_dir
 
 log = structlog.get_logger()
 _MEMBERSHIP = (MeshFounded, PeerAdmitted, PeerDescribed)
+_KEYS = (*_MEMBERSHIP, SecretSet, SecretRemoved, KeysShared)
 _NEAREST_ASKED = 3
 _DISK_SECONDS = 1.0
 """Between two looks at the disk; the looks of submissions come on top."""
@@ -93,13 +97,14 @@ class Member:
         self._setup = setup
         self._timing = timing
         self._host_unit = host_unit
+        self.vault = Vault(setup.key, self.machine, self._take, timing.now)
         self.performer = Performer(setup.home, self.me, self.machine, setup.blobs, self.fetcher, self._take,
-                                   self.sources, setup.reserve, timing.now, faults)
+                                   self.sources, setup.reserve, timing.now, faults, self.vault)
         doing = Doing(self.performer.at_once, self._after, self._stored, network.publish)
         self.loop = Loop(setup.key, self.clock, self.machine, setup.store, doing, now=timing.now,
                          longest_pause=timing.beacon_period, wall=timing.wall, faults=faults)
         self.intake = Intake(self.me, mesh, self.loop, network, self._retire)
-        self._reach = Reach(timing.beacon_period)
+        self._reach = Reach(lambda: self.machine.leases.period)
         self.serving = Serving(self.loop, setup.blobs, log_path=lambda ref: job_dir(setup.home.path, ref) / "log",
                                running=self.performer.running, newest=self._newest_attempt,
                                lacking=self.intake.want)
@@ -132,9 +137,10 @@ class Member:
             self._tell_network()
             self.loop.take(Started(incarnation, known))
             self._describe(able=not host.refused)
-            for part in (host.run, self.loop.run, self.intake.run, self._keeper.run, self._send_beacons,
-                         self._watch_disk, self._stop_when_retired):
+            for part in (host.run, self.loop.run, self.intake.run, self._keeper.run, self.vault.run,
+                         self._send_beacons, self._watch_disk, self._stop_when_retired):
                 nursery.start_soon(part)
+            nursery.start_soon(self.performer.desk.run, self._offer_external)
             task_status.started()
 
     @property
@@ -175,6 +181,8 @@ class Member:
         except RemoteError as error:
             log.warning("beacon_refused", peer=self.machine.name_of(peer), error=str(error))
             return
+        if peer in self.clock.forked:  # whoever has its key may say anything: it counts as silent
+            return
         self._reach.hear(beacon, self._timing.now())
         self.loop.take(BeaconHeard(beacon))
         self.intake.saw_digest(peer, beacon.vector)
@@ -213,6 +221,18 @@ class Member:
             self._setup.store.commit((), {META_SLOTS: b"" if able else str(known.slots).encode()})
         self.loop.take(DescribeWanted(described if able else replace(described, slots=0)))
 
+    def _offer_external(self, offered: bool) -> None:
+        """A program that executes external jobs has come, or the last one has gone."""
+        known = self.machine.members[self.me].description
+        always = EXTERNAL in self._setup.config.labels
+        labels = set(known.labels) | {EXTERNAL} if offered or always else set(known.labels) - {EXTERNAL}
+        if len(labels) <= MAX_LABELS:
+            self.loop.take(DescribeWanted(replace(known, labels=tuple(sorted(labels)))))
+        if offered:
+            log.info("external_offered")
+        else:
+            log.info("external_withdrawn")
+
     # ---- what the loop calls ----
 
     def _take(self, input_: Input) -> None:
@@ -234,10 +254,15 @@ class Member:
         self._keeper.stored(node)
         if node.author == self.me:
             self._journal.wrote(node)
+            for event in node.events:
+                if isinstance(event, ForkProven):
+                    self.intake.written_down(event.author)
         else:
             self._journal.received(node)
         if any(isinstance(event, _MEMBERSHIP) for event in node.events):
             self._tell_network()
+        if any(isinstance(event, _KEYS) for event in node.events):
+            self.vault.look()
 
     def _tell_network(self) -> None:
         members = self.machine.members.items()

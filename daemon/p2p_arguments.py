@@ -76,6 +76,15 @@ class HelpWanted(Exception):
 
 def parse(words: Sequence[str]) -> tuple[P2PVerb, argparse.Namespace]:
     """The verb and its options. HelpWanted; SystemExit as argparse ends."""
+    parser = create_parser()
+    options = parser.parse_args(list(words))
+    if not hasattr(options, "verb"):
+        raise HelpWanted(getattr(options, "half", parser).format_help().rstrip())
+    return options.verb, options
+
+
+def create_parser() -> argparse.ArgumentParser:
+    """Of all verbs. What it makes of words has `verb`, or `half` (a parser) where half a verb was said."""
     parser = _Parser(prog="clockmesh p2p", description=_table(), formatter_class=argparse.RawDescriptionHelpFormatter)
     groups = parser.add_subparsers(metavar="VERB")
     below: dict[str, argparse._SubParsersAction[_Parser]] = {}
@@ -92,10 +101,7 @@ def parse(words: Sequence[str]) -> tuple[P2PVerb, argparse.Namespace]:
         one = adding.add_parser(second or first, help=verb.embedded, description=text, allow_abbrev=False)
         one.set_defaults(verb=verb)
         verb.options(one)
-    options = parser.parse_args(list(words))
-    if not hasattr(options, "verb"):
-        raise HelpWanted(getattr(options, "half", parser).format_help().rstrip())
-    return options.verb, options
+    return parser
 
 
 def _table() -> str:

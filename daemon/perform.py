@@ -17,12 +17,14 @@ from clockmesh.coordinator.inputs import HostJob, Input, JobEnded
 from clockmesh.coordinator.machine import Machine
 from clockmesh.coordinator.schedule_view import line_of_run
 from clockmesh.daemon.blobs import BlobStore
+from clockmesh.daemon.external import ExternalDesk
 from clockmesh.daemon.fetch import Fetcher, Outcome
 from clockmesh.daemon.home import Home
 from clockmesh.daemon.hostlink import HostLink
 from clockmesh.daemon.replicate import plan_blobs
 from clockmesh.daemon.reporting import report_of
 from clockmesh.daemon.reserve import Reserve
+from clockmesh.daemon.vault import Sealed, Vault
 from clockmesh.protocol.codec import decode_result, encode_result
 from clockmesh.protocol.errors import RemoteError
 from clockmesh.protocol.ids import RESOLVE, AttemptRef, BlobHash, PeerId
@@ -32,6 +34,7 @@ from clockmesh.protocol.reports import NO_REPORT, Report
 from clockmesh.protocol.result import Conclusion, Result
 from clockmesh.runner import host_messages
 from clockmesh.runner.faults import Faults, Point
+from clockmesh.runner.named_secrets import NO_SECRETS, NamedSecrets, named_secrets
 from clockmesh.runner.spec import JobSpec, NeedResult, job_dir
 
 log = structlog.get_logger()
@@ -63,7 +66,7 @@ class Performer:
 
     def __init__(self, home: Home, me: PeerId, machine: Machine, blobs: BlobStore, fetcher: Fetcher,
                  take: Callable[[Input], None], sources: Callable[[BlobHash], Iterable[PeerId]],
-                 reserve: Reserve, now: Callable[[], float], faults: Faults) -> None:
+                 reserve: Reserve, now: Callable[[], float], faults: Faults, vault: Vault) -> None:
         """`take` feeds the loop. `sources` names the peers that may have a blob, the likeliest first."""
         self._home = home
         self._me = me
@@ -75,7 +78,10 @@ class Performer:
         self._reserve = reserve
         self._now = now
         self._faults = faults
+        self._vault = vault
         self._attempts: dict[AttemptRef, _Attempt] = {}
+        self.desk = ExternalDesk(machine, me, self._end, now)
+        """The attempts that other programs execute; none of them reaches the host."""
         self._host: HostLink | None = None
         self._nursery: trio.Nursery | None = None
 
@@ -109,7 +115,9 @@ class Performer:
         """The attempt's claim is granted, and durable."""
         if self._nursery is not None:
             attempt = self._attempts.setdefault(ref, _Attempt())
-            if not attempt.handed:
+            if self.desk.is_for(ref):
+                self.desk.begin(ref)
+            elif not attempt.handed:
                 self._nursery.start_soon(self._bring_up, ref, attempt)
 
     def forget(self, effect: Forget) -> None:
@@ -119,7 +127,9 @@ class Performer:
     def _stop(self, ref: AttemptRef, reason: StopReason) -> None:
         attempt = self._attempts.setdefault(ref, _Attempt())
         attempt.cancelled = True
-        if attempt.handed:
+        if self.desk.holds(ref):
+            self.desk.stop(ref, reason)
+        elif attempt.handed:
             polite = reason is StopReason.CANCEL
             self._send(host_messages.Stop(ref) if polite else host_messages.Kill(ref))
         elif reason is StopReason.OUTRANKED:
@@ -136,7 +146,8 @@ class Performer:
                 plan = view.plan_of(self._machine, ref.run)
                 for blob in () if ref.key == RESOLVE else plan_blobs(plan):
                     await self._gather(ref, blob)
-            except _Hopeless as error:
+                given = await self._vault.given(plan, await self._named(plan), lambda: self._passed(ref))
+            except (_Hopeless, Sealed) as error:
                 self._end(ref, Result(Conclusion.FAILURE, error=str(error)))
                 return
             except OSError as error:  # another peer may have the room that this one has not
@@ -146,10 +157,18 @@ class Performer:
             deadline = self._machine.deadline(ref, self._now())
             if deadline is not None and deadline > self._now():
                 attempt.handed = True
-                self._send(host_messages.Start(self._spec(ref, plan, attempt.cancelled), deadline))
+                spec = replace(self._spec(ref, plan, attempt.cancelled), given=given)
+                self._send(host_messages.Start(spec, deadline))
                 return
         log.info("attempt_dropped", run=ref.run.hex(), job=ref.key, attempt=ref.attempt)
         self._end(ref, None)
+
+    async def _named(self, plan: Plan) -> NamedSecrets:
+        """What its workflow asks for."""
+        if plan.workflow is None or not self._vault.holds_any:
+            return NO_SECRETS
+        data = await trio.to_thread.run_sync(self._blobs.get, plan.workflow)
+        return named_secrets(data or b"", plan.path)
 
     def _fits(self, ref: AttemptRef) -> bool:
         """This peer offers what the job needs. It may hold one that it cannot run only to say that it is cancelled."""

@@ -104,7 +104,7 @@ def _lines(member: Member, order: Order) -> tuple[CronLine, ...]:
 
 
 def _near(timezone: str) -> str:
-    close = get_close_matches(timezone, available_timezones(), 1)
+    close = get_close_matches(timezone, available_timezones(), 1, 0.8)
     return f"; did you mean `{close[0]}`?" if close else "; names are such as `Europe/Berlin`"
 
 
@@ -166,7 +166,9 @@ def find(member: Member, text: str) -> ScheduleId:
     wanted = text.strip().lower()
     found = named or [known.schedule for known in standing if known.schedule.hex().startswith(wanted)]
     if not found or (not named and len(wanted) < _SHORTEST_PREFIX):
-        raise NotFound(f"no schedule {quoted(text)}; `clockmesh schedule list` shows those there are")
+        close = get_close_matches(text.strip(), [known.told.name for known in standing], 1)
+        hint = f"did you mean {close[0]}?" if close else "`clockmesh schedule list` shows those there are"
+        raise NotFound(f"no schedule {quoted(text)}; {hint}")
     if len(found) > 1:
         ids = ", ".join(schedule.hex()[:12] for schedule in found)
         raise UsageError(f"{len(found)} schedules are meant by {quoted(text)}; give one's id: {ids}")

@@ -20,8 +20,10 @@ from clockmesh.daemon import founding, join, logs, scheduling, submitting, summa
 from clockmesh.daemon.blobs import BlobStore
 from clockmesh.daemon.config import Listen, check_slots
 from clockmesh.daemon.errors import Conflict, NoMesh, NotFound, UsageError
+from clockmesh.daemon.external import ExternalDesk
 from clockmesh.daemon.handlers import PeerHandlers
 from clockmesh.daemon.home import Home
+from clockmesh.daemon.keeping import Keeping
 from clockmesh.daemon.logs import LogLine
 from clockmesh.daemon.member import Member, Timing
 from clockmesh.daemon.network import Network
@@ -29,7 +31,7 @@ from clockmesh.daemon.reserve import Reserve
 from clockmesh.daemon.scheduling import Rescue, ScheduleOrder
 from clockmesh.daemon.setup import Setup, prepare
 from clockmesh.daemon.store import META_PROBE
-from clockmesh.daemon.submitting import Rerun
+from clockmesh.daemon.submitting import Order, Rerun
 from clockmesh.daemon.summaries import SummaryPart
 from clockmesh.protocol.events import Description
 from clockmesh.protocol.ids import BlobHash, JobKey, MeshId, NodeHash, PeerId, RunId, ScheduleId, peer_text
@@ -55,6 +57,8 @@ class Status:
     """What jobs run in: `bubblewrap` or `none`."""
     refused: str = ""
     """Why no jobs are run here; '' where they are."""
+    forked: tuple[str, ...] = ()
+    """Members who signed two nodes with one number: what they write counts for nothing any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +147,9 @@ class Service:
             return Status(peer_text(self.me), None, (), 0, addresses, sandbox)
         clock = self._member.clock
         name = self._member.machine.name_of(self.me)
+        forked = tuple(sorted(map(self._member.machine.name_of, clock.forked)))
         return Status(name, self._member.mesh, tuple(clock.heads), len(clock), addresses, sandbox,
-                      self._member.refused)
+                      self._member.refused, forked)
 
     def peers(self) -> list[PeerStatus]:
         """All members, sorted by name. NoMesh."""
@@ -198,16 +203,13 @@ class Service:
 
     async def submit(self, workflow: bytes, path: str, *, inputs: Mapping[str, str] | None = None,
                      priority: float = 5.0, guard: Guard | None = None, force: bool = False,
-                     snapshot: Snapshot | None = None, remote: Remote | None = None,
-                     name: str | None = None) -> RunId:
+                     snapshot: Snapshot | None = None, remote: Remote | None = None, name: str = "") -> RunId:
         """Take on a run; durable before it returns. With `remote`, `workflow` is ignored and `path` lies in that
-        repository. `name`: what to call it, by default its workflow's name.
+        repository. `name` '': its workflow's.
 
-        NoMesh; WorkflowError (file:line:column) and RunnerError for a workflow or inputs that cannot run; NeedsSnapshot
-        when it checks out its own repository and comes without; NotFound when the snapshot's blob is not here (put it
-        first); the coordinator's Refused."""
-        order = submitting.Order(workflow, path, dict(inputs or {}), priority, guard, force, snapshot, remote,
-                                 name=name)
+        NoMesh; WorkflowError (file:line:column), RunnerError for a workflow or inputs that cannot run; NeedsSnapshot
+        when it checks out its repository and brings none; NotFound for a blob that is not here; Refused."""
+        order = Order(workflow, path, dict(inputs or {}), priority, guard, force, snapshot, remote, name=name)
         with self.reserve.new_work():
             return await submitting.submit(self._in_mesh(), order)
 
@@ -283,6 +285,16 @@ class Service:
     def find_schedule(self, text: str) -> ScheduleId:
         """The schedule of this name, or whose id begins so. NoMesh; NotFound; UsageError for several."""
         return scheduling.find(self._in_mesh(), text)
+
+    @property
+    def external(self) -> ExternalDesk:
+        """The external jobs that this peer holds. NoMesh."""
+        return self._in_mesh().performer.desk
+
+    @property
+    def keeping(self) -> Keeping:
+        """Secrets, and credentials of remotes. NoMesh."""
+        return Keeping(self._in_mesh())
 
     # ---- content ----
 

@@ -11,7 +11,7 @@ from clockmesh.daemon.blobs import BlobStore
 from clockmesh.daemon.logfiles import follow_file
 from clockmesh.daemon.loop import Loop
 from clockmesh.protocol.blobs import Manifest
-from clockmesh.protocol.ids import AttemptRef, BlobHash, JobKey, PeerId, RunId
+from clockmesh.protocol.ids import AttemptRef, BlobHash, JobKey, NodeHash, PeerId, RunId
 from clockmesh.protocol.messages import (
     BlobChunk,
     BlobManifest,
@@ -22,6 +22,7 @@ from clockmesh.protocol.messages import (
     LogEnd,
     LogRequest,
     Message,
+    NodesRequest,
     Refused,
     SyncDone,
     SyncNodes,
@@ -50,6 +51,8 @@ class Serving:
         match message:
             case SyncRequest(vector):
                 answers = self._nodes(peer, vector)
+            case NodesRequest(hashes):
+                answers = self._named(hashes)
             case BlobRequest() as request:
                 answers = self._blob(request)
             case BlobsRequest(blobs):
@@ -68,6 +71,12 @@ class Serving:
         for nodes in batches(node.data for node in self._loop.durable_nodes(vector)):
             yield SyncNodes(nodes)
             await trio.lowlevel.checkpoint()
+        yield SyncDone(self._loop.clock.vector())
+
+    async def _named(self, hashes: tuple[NodeHash, ...]) -> AsyncIterator[Message]:
+        """Those of these nodes that are here, or the heads."""
+        for nodes in batches(node.data for node in self._loop.durable(hashes or self._loop.clock.heads)):
+            yield SyncNodes(nodes)
         yield SyncDone(self._loop.clock.vector())
 
     async def _blob(self, request: BlobRequest) -> AsyncIterator[Message]:

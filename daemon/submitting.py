@@ -13,6 +13,7 @@ import trio
 from clockmesh.coordinator.inputs import RerunWanted, SubmitWanted
 from clockmesh.coordinator.view import may_be_running
 from clockmesh.daemon.errors import NeedsSnapshot, NotFound, TooLarge, UsageError
+from clockmesh.daemon.keeping import refuse_credentials
 from clockmesh.daemon.member import Member
 from clockmesh.protocol.blobs import manifest_of
 from clockmesh.protocol.codec import encode_plan
@@ -45,8 +46,8 @@ class Order:
     remote: Remote | None
     event: str | None = None
     """What triggers it; None: the first of what the workflow is triggered by, see `make_plan`."""
-    name: str | None = None
-    """What to call the run; None: by its workflow's name."""
+    name: str = ""
+    """What to call the run; '': by its workflow's name."""
 
 
 async def submit(member: Member, order: Order) -> RunId:
@@ -83,6 +84,8 @@ async def prepare(member: Member, order: Order) -> Plan:
     """The plan of what was ordered, its workflow kept here. Errors: see `Service.submit`."""
     if not (math.isfinite(order.priority) and 0 <= order.priority <= 1000):
         raise UsageError(f"priority is {order.priority:g}; give 1 (critical) to 6 (very low) or higher")
+    for url in [order.remote.url] if order.remote else [order.snapshot.origin] if order.snapshot else []:
+        refuse_credentials(url)
     plan = await _plan(member, order)
     if order.name:
         plan = replace(plan, name=order.name)

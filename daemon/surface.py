@@ -17,6 +17,7 @@ from clockmesh.coordinator.view import JobView, RunView, run_view
 from clockmesh.protocol.ids import MeshId, NodeHash, PeerId, RunId
 from clockmesh.protocol.plan import Remote
 from clockmesh.protocol.reports import Annotation
+from clockmesh.protocol.secrets import Kind
 
 Name = Callable[[PeerId], str]
 Json = dict[str, object]
@@ -40,6 +41,23 @@ class Described(Protocol):
     def slots(self) -> int: ...
     @property
     def labels(self) -> tuple[str, ...]: ...
+
+
+class Kept(Protocol):
+    """A secret or a remote, as `vault.SecretView` tells it."""
+
+    @property
+    def kind(self) -> Kind: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def workflows(self) -> tuple[str, ...]: ...
+    @property
+    def set_ms(self) -> int: ...
+    @property
+    def set_by(self) -> PeerId: ...
+    @property
+    def openers(self) -> tuple[PeerId, ...]: ...
 
 
 def submitted_json(run: RunId) -> Json:
@@ -148,6 +166,25 @@ def _last_tick(view: ScheduleView, machine: Machine) -> Json | None:
     run = run_view(machine, view.last_run)
     conclusion = run.conclusion.value if run.conclusion else None
     return {"due_at": due, "run": view.last_run.hex(), "status": run.status.value, "conclusion": conclusion}
+
+
+def secrets_json(key: str, views: Iterable[Kept], machine: Machine) -> Json:
+    """`secret list` and `remote list`, in the order given."""
+    return {"v": VERSION, key: [secret_json(view, machine) for view in views]}
+
+
+def secret_json(view: Kept, machine: Machine) -> Json:
+    """Of a remote its `url`, of a secret its `name`."""
+    named: Json = {"url": view.name}
+    if view.kind is Kind.SECRET:
+        named = {"name": view.name, "workflows": list(view.workflows)}
+    return {
+        **named,
+        "set_at": iso(view.set_ms),
+        "set_by": machine.name_of(view.set_by),
+        "opened_by": sorted(machine.name_of(peer) for peer in view.openers),
+        "opened_by_all": len(view.openers) == len(machine.members),
+    }
 
 
 def peers_json(peers: Sequence[Described]) -> Json:

@@ -72,6 +72,8 @@ class Clock:
         self._order: list[Node] = []
         self._of: dict[PeerId, array[int]] = {}
         """For each author, by seq, where its nodes stand in `_order`."""
+        self._forks: dict[PeerId, array[int]] = {}
+        """For each forked author, where its nodes stand from the first number on that it used twice."""
         self._admitted: set[PeerId] = set()
         self._heads: set[NodeHash] = set()
         self._sorted_heads: tuple[NodeHash, ...] | None = None
@@ -80,12 +82,19 @@ class Clock:
     def add(self, node: Node) -> bool:
         """Take in a node whose bytes were checked; False if it is here already. O(parents).
 
-        MissingParents, UnknownAuthor: it may fit later. ForkFound: it never will, and its author is to be mistrusted.
-        RemoteError: it never will. After any of them the clock is as it was.
+        MissingParents, UnknownAuthor: it may fit later. ForkFound: its author, of whom that was not known, is to be
+        mistrusted; see `add_branch`. RemoteError: it never will. After any of them the clock is as it was.
         """
         if node.hash in self._nodes:
             return False
-        self._refuse_fork(node)
+        if node.author not in self._forks:
+            self._refuse_fork(node)
+        return self.add_branch(node)
+
+    def add_branch(self, node: Node) -> bool:
+        """`add` for a node whose number its author may have used before: both are kept, and the author is forked."""
+        if node.hash in self._nodes:
+            return False
         parents = self._parents_of(node)
         if not parents:
             self._check_beginning(node)
@@ -147,7 +156,13 @@ class Clock:
         own = self._of.get(node.author)
         if own is None:
             own = self._of[node.author] = array("Q")
-        own.append(len(self._order))
+        if node.author in self._forks or node.seq <= len(own):
+            branches = self._forks.setdefault(node.author, array("Q"))
+            branches.extend(own[node.seq - 1 :])
+            del own[node.seq - 1 :]
+            branches.append(len(self._order))
+        else:
+            own.append(len(self._order))
         self._order.append(node)
         self._nodes[node.hash] = node
         self._heads.difference_update(node.parents)
@@ -170,15 +185,25 @@ class Clock:
     def get(self, node: NodeHash) -> Node | None:
         return self._nodes.get(node)
 
+    @property
+    def forked(self) -> Mapping[PeerId, object]:
+        """The authors who signed two nodes with one number."""
+        return self._forks
+
+    def nodes_of(self, author: PeerId) -> Iterator[Node]:
+        """All of an author's nodes, each after the one before it."""
+        places = sorted((*self._of.get(author, ()), *self._forks.get(author, ())))
+        return (self._order[place] for place in places)
+
     def of(self, author: PeerId, seq: int) -> Node | None:
-        """The author's node with this seq."""
+        """The author's node with this seq; None where a forked author has two."""
         own = self._of.get(author)
         return self._order[own[seq - 1]] if own is not None and 1 <= seq <= len(own) else None
 
     def last_of(self, author: PeerId) -> NodeHash | None:
         """The author's newest node here."""
         own = self._of.get(author)
-        return None if own is None else self._order[own[-1]].hash
+        return self._order[own[-1]].hash if own else None
 
     def is_admitted(self, peer: PeerId) -> bool:
         """Whether a node here founds the mesh as `peer` or admits it."""
@@ -196,23 +221,30 @@ class Clock:
         return sha256(b"".join(self.heads)).digest()
 
     def vector(self) -> dict[PeerId, int]:
-        """A copy: {author: its highest seq}."""
-        return {author: len(own) for author, own in self._of.items()}
+        """A copy: {author: its highest seq}; of a forked author the last one before the fork."""
+        return {author: len(own) for author, own in self._of.items() if own}
 
     def vector_digest(self) -> bytes:
-        """32 bytes; computed once after each change."""
+        """32 bytes; computed once after each change. Where authors are forked it covers their branches too."""
         if self._digest is None:
-            self._digest = vectors.vector_digest(self.vector())
+            digest = vectors.vector_digest(self.vector())
+            if self._forks:
+                branches = [self._order[place].hash for places in self._forks.values() for place in places]
+                digest = sha256(b"clockmesh/forks/1\0" + digest + b"".join(sorted(branches))).digest()
+            self._digest = digest
         return self._digest
 
     def missing_for(self, vector: Mapping[PeerId, int]) -> Iterator[Node]:
         """The nodes above `vector`, parents before children; the clock as it is now, even if it grows meanwhile.
 
-        What the vector claims beyond this clock is of no concern here. Cost: authors, plus the missing nodes sorted.
+        What the vector claims beyond this clock is of no concern here. Of a forked author all branches come, whatever
+        it claims. Cost: authors, plus the missing nodes sorted.
         """
         places: list[int] = []
         for author, own in self._of.items():
             places.extend(own[max(0, vector.get(author, 0)) :])
+        for branches in self._forks.values():
+            places.extend(branches)
         # The order of arrival is a causal order, and whoever has the nodes below can add them in it.
         places.sort()
         return (self._order[place] for place in places)

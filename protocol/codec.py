@@ -25,6 +25,7 @@ from clockmesh.protocol.naming import (
     result_hash,
     run_id,
     schedule_id,
+    secret_id,
     task_hash,
     tick_run,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "result_hash",
     "run_id",
     "schedule_id",
+    "secret_id",
     "task_hash",
     "tick_run",
     "unsigned_node",

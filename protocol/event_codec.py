@@ -19,6 +19,7 @@ from clockmesh.protocol.events import (
     Description,
     Ending,
     Event,
+    ForkProven,
     InvitationRedeemed,
     JobClaimed,
     MeshFounded,
@@ -30,7 +31,7 @@ from clockmesh.protocol.events import (
     RunSubmitted,
     UnknownEvent,
 )
-from clockmesh.protocol.ids import JobKey, PeerId, ResultHash, RunId
+from clockmesh.protocol.ids import JobKey, NodeHash, PeerId, ResultHash, RunId
 from clockmesh.protocol.plan import Guard
 from clockmesh.protocol.plan_codec import read_plan, read_result, write_plan, write_result
 from clockmesh.protocol.report_codec import read_reported, write_reported
@@ -59,6 +60,15 @@ from clockmesh.protocol.schedules import (
     TickSkipped,
     TickSubmitted,
 )
+from clockmesh.protocol.secret_codec import (
+    read_keys_shared,
+    read_secret_removed,
+    read_secret_set,
+    write_keys_shared,
+    write_secret_removed,
+    write_secret_set,
+)
+from clockmesh.protocol.secrets import KeysShared, SecretRemoved, SecretSet
 from clockmesh.protocol.wire import (
     array,
     ascending,
@@ -263,6 +273,14 @@ def _read_noted(rest: list[object]) -> Noted:
     return Noted(line(label, "label", limits.MAX_NOTE_LABEL, 1), text(data, "note", limits.MAX_NOTE))
 
 
+def _read_fork(rest: list[object]) -> ForkProven:
+    author, seq, first, second = rest
+    hashes = (NodeHash(raw(first, "first node", 32)), NodeHash(raw(second, "second node", 32)))
+    if hashes[0] >= hashes[1]:
+        raise RemoteError("the nodes of a fork are not two, the smaller hash first")
+    return ForkProven(read_peer(author), integer(seq, "seq", 1), *hashes)
+
+
 @dataclass(frozen=True, slots=True)
 class _Kind:
     code: int
@@ -303,7 +321,11 @@ _KINDS = (
     _Kind(36, 1, TickSubmitted, 2, lambda e: [e.schedule, e.due_ms], read_tick),
     _Kind(37, 1, TickSkipped, 2, lambda e: [e.schedule, e.due_ms], read_skipped),
     _Kind(38, 1, SchedulePausesAfter, 2, lambda e: [e.schedule, e.failures], read_pauses_after),
+    _Kind(60, 1, ForkProven, 4, lambda e: [e.author, e.seq, e.first, e.second], _read_fork),
     _Kind(50, 1, Noted, 2, lambda e: [e.label, e.data], _read_noted),
+    _Kind(40, 1, SecretSet, 7, write_secret_set, read_secret_set),
+    _Kind(41, 1, SecretRemoved, 3, write_secret_removed, read_secret_removed),
+    _Kind(42, 1, KeysShared, 2, write_keys_shared, read_keys_shared),
 )
 _BY_CODE: dict[int, _Kind] = {kind.code: kind for kind in _KINDS}
 _BY_TYPE = {kind.event: kind for kind in _KINDS}

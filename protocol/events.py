@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from clockmesh.protocol.ids import JobKey, PeerId, ResultHash, RunId
+from clockmesh.protocol.ids import JobKey, NodeHash, PeerId, ResultHash, RunId
 from clockmesh.protocol.plan import Guard, Plan
 from clockmesh.protocol.reports import JobReported
 from clockmesh.protocol.result import Result
 from clockmesh.protocol.schedules import ScheduleFact
+from clockmesh.protocol.secrets import SecretFact
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,18 @@ class Noted:
 
 
 @dataclass(frozen=True, slots=True)
+class ForkProven:
+    """These two nodes have one author and one number: its key is stolen, or its home was copied. Written by each peer
+    before it takes in the second, so that what it had taken for good until then is named by a node of its own."""
+
+    author: PeerId
+    seq: int
+    first: NodeHash
+    second: NodeHash
+    """The greater one."""
+
+
+@dataclass(frozen=True, slots=True)
 class UnknownEvent:
     """An event of a newer version: kept, passed on, ignored."""
 
@@ -163,6 +176,8 @@ Event = (
     | ResultAccepted
     | JobReported
     | ScheduleFact
+    | SecretFact
     | Noted
+    | ForkProven
     | UnknownEvent
 )

@@ -26,6 +26,9 @@ ScheduleId = NewType("ScheduleId", bytes)
 SetHash = NewType("SetHash", bytes)
 """What says who votes on a schedule's ticks: the schedule's id for the set that began it, else the hash of a move."""
 
+SecretId = NewType("SecretId", bytes)
+"""A secret's value: 32 bytes, the hash of the event that set it (see `naming.secret_id`)."""
+
 JobKey = NewType("JobKey", str)
 """A job's key in its run: `build`, or `build (a, 1)` for one leg of a matrix."""
 

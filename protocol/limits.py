@@ -106,6 +106,15 @@ MAX_ANNOTATION = 4096
 MAX_ANNOTATION_BYTES = 32 * 1024
 """Of one job's annotations together, in UTF-8: they travel beside the result."""
 
+MAX_SECRETS = 100
+"""Secrets, and remotes with credentials, that stand at a time: GitHub's bound. A matter of who accepts them."""
+
+MAX_SECRET_BYTES = 48 * 1024
+"""Of a value, as on GitHub."""
+
+MAX_SECRET_WORKFLOWS = 32
+MAX_SECRET_WORKFLOW = 256
+
 MAX_REASON = 1024
 """The one line that says why a request was refused."""
 

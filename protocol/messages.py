@@ -3,6 +3,7 @@
 
     JoinRequest  -> JoinAccepted..., the last with more=False; or JoinRefused
     SyncRequest  -> SyncNodes..., SyncDone
+    NodesRequest -> those that are there, as for SyncRequest
     BlobRequest  -> BlobManifest, BlobChunk...; or BlobMissing
     BlobsRequest -> the same for each blob, in the order asked for
     LogRequest   -> LogData..., LogEnd
@@ -19,7 +20,7 @@ from clockmesh.protocol import limits
 from clockmesh.protocol.errors import LocalError, RemoteError
 from clockmesh.protocol.event_codec import INVITATION_BYTES, read_description, write_description
 from clockmesh.protocol.events import Description
-from clockmesh.protocol.ids import BlobHash, JobKey, MeshId, PeerId, RunId
+from clockmesh.protocol.ids import BlobHash, JobKey, MeshId, NodeHash, PeerId, RunId
 from clockmesh.protocol.invitation import SECRET_BYTES
 from clockmesh.protocol.vector import read_vector, write_vector
 from clockmesh.protocol.wire import array, clean_line, flag, integer, line, pack, raw, raw_upto, unpack
@@ -64,6 +65,14 @@ class SyncNodes:
     """Nodes that the asker lacks, in causal order over all messages of one answer."""
 
     nodes: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NodesRequest:
+    """For what vectors do not tell apart: branches of a forked author."""
+
+    hashes: tuple[NodeHash, ...]
+    """At most MAX_PARENTS; none: the answerer's heads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +151,7 @@ Message = (
     | SyncNodes
     | SyncDone
     | BlobRequest
+    | NodesRequest
     | BlobsRequest
     | BlobManifest
     | BlobChunk
@@ -236,6 +246,10 @@ def _read_blobs(value: object) -> tuple[BlobHash, ...]:
     return tuple([_read_blob(blob) for blob in array(value, "blobs", limits.MAX_BLOBS_ASKED)])
 
 
+def _read_hashes(value: object) -> tuple[NodeHash, ...]:
+    return tuple([NodeHash(raw(one, "node hash", 32)) for one in array(value, "node hashes", limits.MAX_PARENTS)])
+
+
 def _read_log_request(rest: list[object]) -> LogRequest:
     run, key, attempt, offset, follow = rest
     return LogRequest(
@@ -268,6 +282,7 @@ _KINDS = (
     _Kind(3, JoinRefused, 1, lambda m: _write_reason(m.reason), lambda r: JoinRefused(_read_reason(r[0]))),
     _Kind(10, SyncRequest, 1, lambda m: [write_vector(m.vector)], lambda r: SyncRequest(read_vector(r[0]))),
     _Kind(11, SyncNodes, 1, lambda m: [list(m.nodes)], lambda r: SyncNodes(_read_nodes(r[0]))),
+    _Kind(13, NodesRequest, 1, lambda m: [list(m.hashes)], lambda r: NodesRequest(_read_hashes(r[0]))),
     _Kind(12, SyncDone, 1, lambda m: [write_vector(m.vector)], lambda r: SyncDone(read_vector(r[0]))),
     _Kind(
         20,

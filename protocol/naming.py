@@ -6,11 +6,12 @@ from hashlib import sha256
 
 from clockmesh.protocol.event_codec import encode_event
 from clockmesh.protocol.events import RunSubmitted
-from clockmesh.protocol.ids import AttemptRef, MeshId, PeerId, ResultHash, RunId, ScheduleId, SetHash
+from clockmesh.protocol.ids import AttemptRef, MeshId, PeerId, ResultHash, RunId, ScheduleId, SecretId, SetHash
 from clockmesh.protocol.plan import Plan
 from clockmesh.protocol.plan_codec import write_plan, write_result
 from clockmesh.protocol.result import Result
 from clockmesh.protocol.schedules import ScheduleMoved, ScheduleSet
+from clockmesh.protocol.secrets import SecretSet
 from clockmesh.protocol.wire import pack
 
 
@@ -51,6 +52,11 @@ def move_hash(event: ScheduleMoved) -> SetHash:
 def tick_run(schedule: ScheduleId, due_ms: int) -> RunId:
     """The run of one tick, the same whoever submits it."""
     return RunId(sha256(b"clockmesh/tick/1\0" + schedule + due_ms.to_bytes(8, "big")).digest())
+
+
+def secret_id(event: SecretSet) -> SecretId:
+    """It commits to the whole event, so a key that is shared for it belongs to one value."""
+    return SecretId(sha256(b"clockmesh/secret/1\0" + encode_event(event)).digest())
 
 
 def task_hash(ref: AttemptRef) -> bytes:

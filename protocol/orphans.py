@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from itertools import islice
 
 from clockmesh.protocol.clock import Clock, ForkFound, MissingParents, UnknownAuthor
 from clockmesh.protocol.errors import RemoteError
@@ -38,6 +39,10 @@ class Orphans:
         while len(self._held) > self._limit or self._bytes > self._limit_bytes:
             self._drop(next(iter(self._held)))
 
+    def missing(self, most: int) -> list[NodeHash]:
+        """What nodes wait for, the latest named first; among them may be peers that await their admission."""
+        return [NodeHash(what) for what in islice(reversed(self._waiting), most)]
+
     def ready(self, what: NodeHash | PeerId) -> list[Node]:
         """Give up, in the order they came, the nodes that waited for this hash or this peer's admission."""
         nodes = [self._held[node][0] for node in self._waiting.get(what, ())]
@@ -68,14 +73,16 @@ class TakenIn:
     refused: list[tuple[Node, RemoteError]] = field(default_factory=list)
 
 
-def take_in(clock: Clock, orphans: Orphans, node: Node) -> TakenIn:
-    """Add `node` and, as far as they now fit, those that waited for it. Never raises for what the node says."""
+def take_in(clock: Clock, orphans: Orphans, node: Node, *, branch: bool = False) -> TakenIn:
+    """Add `node` and, as far as they now fit, those that waited for it. Never raises for what the node says. `branch`:
+    its author may be found to be forked by it, see `Clock.add_branch`."""
     taken = TakenIn()
     waiting = [node]
     while waiting:
         one = waiting.pop()
+        add = clock.add_branch if branch and one is node else clock.add
         try:
-            if not clock.add(one):
+            if not add(one):
                 continue
         except MissingParents as missing:
             orphans.hold(one, missing.hashes[0])

@@ -17,6 +17,7 @@ import select
 import shutil
 import signal
 import socket
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -27,7 +28,6 @@ from clockmesh.runner.proctree import MARK, become_subreaper
 from clockmesh.runner.sandbox import (
     FIRST_USER,
     HOME,
-    MAX_PROCESSES,
     USER,
     USERS,
     Inside,
@@ -39,6 +39,9 @@ from clockmesh.runner.sandbox import (
 
 _PATIENCE_S = 5.0
 """For bubblewrap to make a sandbox, which takes some milliseconds; a dead network folder may hold it up."""
+_TOO_LATE = "bubblewrap did not make a sandbox in time"
+_INSIDE = "inside"
+"""The word of a leader that is in the sandbox, as its user."""
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _KEPT = ("LANG", "LANGUAGE", "TZ", "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE",
          "SSL_CERT_DIR")  # fmt: skip
@@ -91,7 +94,7 @@ class Box:
         self._info, info = os.pipe2(os.O_CLOEXEC)
         self._leader, self._said = os.pipe2(os.O_CLOEXEC)
         users, groups = _memory_file(passwd(self._uid)), _memory_file(group(self._uid))
-        inside = Inside(self._home, self._workspace, self._hidden, self._uid, users, groups, self._network)
+        inside = Inside(self._home, self._workspace, self._hidden, users, groups, self._network)
         words = [program, "--info-fd", str(info), *arguments(self._sandbox, inside), "--", "/bin/cat"]
         given = [(held.fileno(), 0), (held.fileno(), 1), (errors, 2), *((kept, kept) for kept in (info, users, groups))]
         self._bwrap = _spawn(program, words, {"PATH": _PATH, MARK: self._mark}, given)
@@ -107,15 +110,16 @@ class Box:
         os.close(self._said)
         os.close(self._info)
         try:
-            said = _read_in_time(self._leader)
-            if not said:
-                os.kill(entrant, signal.SIGKILL)
+            said = _read_in_time(self._leader, lines=2)
+            os.kill(entrant, signal.SIGKILL)  # it has ended, or is stuck
             os.waitpid(entrant, 0)
         finally:
             os.close(self._leader)
-        if not said.isdigit():
-            raise BoxError(said.decode(errors="replace") or self._why())
-        return int(said)
+        words = said.decode(errors="replace").splitlines()
+        numbers = [int(word) for word in words if word.isdecimal()]
+        if not numbers or _INSIDE not in words:
+            raise BoxError(next((word for word in words if word != _INSIDE and not word.isdecimal()), self._why()))
+        return numbers[0]
 
     def end(self) -> None:
         """SIGKILL for all that is inside."""
@@ -138,7 +142,7 @@ class Box:
             said = os.read(self._errors, 4096).decode(errors="replace").split("\n")[0]
             if said:
                 return said
-        return "bubblewrap did not make a sandbox in time"
+        return _TOO_LATE
 
     # ---- in the child ----
 
@@ -149,16 +153,18 @@ class Box:
             namespaces.join(self._wait(), user=os.getuid() != 0, network=not self._network)
             leader = os.fork()
             if leader:
-                os.write(self._said, str(leader).encode())
+                os.write(self._said, f"{leader}\n".encode())
                 os._exit(0)
-            for handle in (self._said, self._info, self._errors, self._leader):
-                os.close(handle)
-            self._lifeline.close()
-            namespaces.bound(MAX_PROCESSES)
+            namespaces.leave_keyring()
+            namespaces.bound(self._sandbox.processes, self._sandbox.memory)
             namespaces.become(self._uid)
+            os.write(self._said, f"{_INSIDE}\n".encode())
         except OSError as error:
-            os.write(self._said, f"the sandbox could not be entered: {error.strerror}".encode())
+            os.write(self._said, f"the sandbox could not be entered: {error.strerror}\n".encode())
             os._exit(1)
+        for handle in (self._said, self._info, self._errors, self._leader):
+            os.close(handle)
+        self._lifeline.close()
         _change_environment()
 
     def _wait(self) -> int:
@@ -202,16 +208,16 @@ def check(sandbox: Sandbox, home: Path) -> str:
     child = os.fork()
     if child == 0:
         try:
-            os.write(writing, (_try(sandbox, home) or "good").encode())
+            os.write(writing, f"{_try(sandbox, home)}\n".encode())
         finally:
             os._exit(0)
     os.close(writing)
-    said = _read_in_time(reading).decode(errors="replace")
+    said = _read_in_time(reading, lines=1).decode(errors="replace").strip()
     os.close(reading)
     with suppress(ProcessLookupError):
         os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    return "" if said == "good" else said or "bubblewrap did not make a sandbox in time"
+    return "" if said == _INSIDE else said or _TOO_LATE
 
 
 def job_user(taken: int) -> int:
@@ -220,6 +226,7 @@ def job_user(taken: int) -> int:
 
 
 def _try(sandbox: Sandbox, home: Path) -> str:
+    """_INSIDE where all went well, else the reason."""
     become_subreaper()
     folder = home / f"sandbox-check-{os.getpid()}"
     folder.mkdir(mode=0o700)
@@ -231,7 +238,7 @@ def _try(sandbox: Sandbox, home: Path) -> str:
         if entrant == 0:
             try:
                 box.enter()
-                os.write(writing, _not_writable(sandbox).encode())
+                os.write(writing, (_not_writable(sandbox) or _INSIDE).encode())
             finally:
                 os._exit(0)
         os.close(writing)
@@ -273,11 +280,17 @@ def _until(end: bytes, handle: int) -> bytes:
     return said
 
 
-def _read_in_time(handle: int) -> bytes:
-    """What is said first; empty when nothing is, in `_PATIENCE_S` or for ever."""
+def _read_in_time(handle: int, *, lines: int) -> bytes:
+    """So many lines; what there is of them by the end of the pipe, or by the end of `_PATIENCE_S`."""
     poll = select.poll()
     poll.register(handle, select.POLLIN)
-    return os.read(handle, 4096) if poll.poll(_PATIENCE_S * 1000) else b""
+    until, said = time.monotonic() + _PATIENCE_S, b""
+    while said.count(b"\n") < lines and poll.poll(max(0.0, until - time.monotonic()) * 1000):
+        more = os.read(handle, 4096)
+        if not more:
+            break
+        said += more
+    return said
 
 
 def _change_environment() -> None:

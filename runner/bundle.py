@@ -64,6 +64,11 @@ def read_workflow(data: bytes, file: str) -> Workflow:
     return _Linker(called).linked(model_workflow.read_workflow(own, file), 1)
 
 
+def own_file(data: bytes, file: str) -> bytes:
+    """Of a bundle the calling workflow's own bytes. WorkflowError."""
+    return _unpacked(data, file)[0] if data.startswith(_FIRST) else data
+
+
 def _unpacked(data: bytes, file: str) -> tuple[bytes, Mapping[str, bytes]]:
     try:
         own, others = msgpack.unpackb(data, max_array_len=2, max_map_len=MAX_CALLED, max_bin_len=MAX_BYTES)

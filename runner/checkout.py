@@ -31,6 +31,10 @@ class Options:
     """0: all branches and tags with their history (of a snapshot there is the one commit)."""
     clean: bool = True
     """Empty the folder first."""
+    token: str = ""
+    """In place of the credentials that the mesh has for the repository."""
+    keep: bool = True
+    """Leave the credentials to later steps (`persist-credentials`)."""
 
 
 def options_from(given: dict[str, str]) -> Options:
@@ -43,6 +47,8 @@ def options_from(given: dict[str, str]) -> Options:
         ref=given.get("ref", ""),
         depth=int(depth),
         clean=given.get("clean", "true").strip().lower() != "false",
+        token=given.get("token", "").strip(),
+        keep=given.get("persist-credentials", "true").strip().lower() != "false",
     )
 
 

@@ -14,6 +14,9 @@ from clockmesh.runner.model import Job, Workflow
 
 TAGS = ("p2p-workflow", "offline-workflow")
 
+EXTERNAL = "external"
+"""The label of a workflow or job that a program of its owner executes; only peers where one is at work take it."""
+
 _TAG = re.compile(rf"(?<![\w-])(?:{'|'.join(TAGS)})(?![\w-])", re.IGNORECASE)
 
 
@@ -30,6 +33,11 @@ def workflow_tags(workflow: Workflow) -> frozenset[str]:
 def job_tags(job: Job) -> frozenset[str]:
     """Those of one job's name and labels."""
     return tags_in((job.name.text if job.name else "", *job.labels))
+
+
+def is_external(workflow: Workflow, job: Job) -> bool:
+    """Whether a program executes this job through the Python API, instead of the runner."""
+    return EXTERNAL in (label.strip().lower() for label in (*workflow.labels, *job.labels))
 
 
 def selected_jobs(workflow: Workflow, *, force: bool) -> tuple[Job, ...]:

@@ -6,10 +6,12 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from clockmesh.runner.errors import RunnerError
 from clockmesh.runner.process import Command, Ended, How, Processes
+from clockmesh.runner.remotes import Credential, bare, remote_name
 
 _PROTOCOLS = "file:git:http:https:ssh"
 """Not `ext`, which runs a command that the URL names."""
@@ -17,7 +19,41 @@ _PROTOCOLS = "file:git:http:https:ssh"
 _UNREAD = "Could not read from remote repository"
 """What git says last when its transport (ssh) failed, which has said why itself."""
 
+_UNKNOWN_USER = ("could not read Username", "could not read Password", "Authentication failed", "error: 40")
+"""Words of git where a server wants to know who asks."""
+
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Credentials for the repositories at one http(s) URL and below. Never part of a command line."""
+
+    url: str
+    credential: Credential
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Makes git send them; whatever a configuration says to send there is not sent."""
+        key = f"http.{self.url}.extraheader"
+        pairs = ((key, ""), (key, self.credential.header))
+        told = {"GIT_CONFIG_COUNT": str(len(pairs))}
+        for number, (name, value) in enumerate(pairs):
+            told |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+        return told
+
+    def leave(self, folder: Path) -> None:
+        """Write them into the configuration of the work tree in `folder`, for git commands of later steps: written
+        into the file, since a command line is seen by every process."""
+        config = folder / ".git" / "config"
+        url = self.url.replace("\\", "\\\\").replace('"', '\\"')
+        with config.open("a") as file:
+            file.write(f'[http "{url}"]\n\textraheader =\n\textraheader = {self.credential.header}\n')
+
+
+def login_for(url: str, credential: Credential | None) -> Login | None:
+    """None where there are no credentials, or the URL is not one of http."""
+    return Login(bare(url), credential) if credential is not None and remote_name(url) else None
 
 
 class GitError(RunnerError):
@@ -43,8 +79,11 @@ class Git:
         *,
         timeout: float = float("inf"),
         survives_cancel: Callable[[], bool] = lambda: False,
+        url: str = "",
+        login: Login | None = None,
     ) -> None:
-        """GitError when git is not installed. `timeout` seconds from now are for all commands together."""
+        """GitError when git is not installed. `timeout` seconds from now are for all commands together. `url`: of the
+        repository, for errors. `login`: what to show a server that asks."""
         self._processes = processes
         self._say = say
         self._env = {
@@ -52,7 +91,10 @@ class Git:
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_ALLOW_PROTOCOL": _PROTOCOLS,
             "LC_ALL": "C.UTF-8",
+            **(login.environment if login else {}),
         }
+        self._signs_in = login is not None
+        self._url = url
         self._until = time.monotonic() + timeout
         self._survives_cancel = survives_cancel
         program = shutil.which("git", path=env.get("PATH"))
@@ -93,8 +135,17 @@ class Git:
         if ended.how is not How.ITSELF:
             raise Interrupted(ended)
         if ended.code:
-            raise GitError(f"git {arguments[0]} failed: {without_password(_reason(printed, ended.code))}")
+            reason = without_password(_reason(printed, ended.code))
+            raise GitError(f"git {arguments[0]} failed: {reason}{advice(reason, self._url, known=self._signs_in)}")
         return printed
+
+
+def advice(reason: str, url: str, *, known: bool) -> str:
+    """The rest of an error: what to do where a server wants to know who asks; `known`: it was shown credentials."""
+    if not any(words in reason for words in _UNKNOWN_USER):
+        return ""
+    what = "refuses the mesh's; set others" if known else "the mesh has none for it; set some"
+    return f". The repository asks for credentials and {what}: clockmesh remote add {bare(url) or 'URL'}"
 
 
 def without_password(text: str) -> str:

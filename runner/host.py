@@ -2,7 +2,7 @@
 
 It outlives the daemon, so that a restarted daemon finds its jobs; it holds each job's deadline D and kills the job when
 D passes, whatever the daemon does; and no job outlives it (see `keeper`). One thread, one selector, no Trio. It loads
-what a job needs before the first one, so that a job is a fork away.
+what a job needs before the first one, and runs a small one itself, so that a job is a fork away.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from clockmesh.runner.keeper import run_warden
 from clockmesh.runner.lossy import LossyStream
 from clockmesh.runner.notify import Notifier
 from clockmesh.runner.proctree import become_subreaper
+from clockmesh.runner.rehearsal import rehearse
 from clockmesh.runner.sandbox import Sandbox
 
 _TICK_S = 0.1
@@ -179,6 +180,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _say(f"another runner host serves {home}")
             return 6
         become_subreaper()
+        if not rehearse(home / "rehearsal", _home_mark(home)):
+            return 0
         gc.collect()
         gc.freeze()  # what is loaded now is shared by all jobs: keep the collector from touching it in each fork
         Host(home, Notifier(os.environ), faults, unit=options.unit).run()

@@ -27,8 +27,8 @@ from clockmesh.runner.keeper import DEADLINE, KILL, STOP, STUCK, STUCK_S, bounds
 from clockmesh.runner.leader_files import read_result, read_spec, remove_links, workflow_of
 from clockmesh.runner.leader_record import RECORD, end_recorded, prepare_record, record_leader
 from clockmesh.runner.proctree import all_processes, descendants, end, end_tree, marked, set_title
-from clockmesh.runner.sandbox import NETWORK_OFF, NO_SANDBOX, USERS, Sandbox, described
-from clockmesh.runner.spec import JobSpec, job_dir, spec_to_map
+from clockmesh.runner.sandbox import NETWORK_OFF, NO_SANDBOX, UNKEPT, USERS, Sandbox, described
+from clockmesh.runner.spec import NOTHING_GIVEN, JobSpec, job_dir, spec_to_map
 
 _STUCK_RESULT = encode_result(Result(
     Conclusion.FAILURE, error=f"the job was still there {STUCK_S:.0f} s after it was told to end, and was killed"
@@ -207,8 +207,10 @@ class Jobs:
 
     def _fork(self, spec: JobSpec, deadline: float) -> _Running:
         folder = job_dir(self._home, spec.ref)
-        folder.mkdir(parents=True, exist_ok=True)
-        self._clear(folder)
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            self._clear(folder)
         write_whole(folder / "spec", msgpack.packb(spec_to_map(spec)), durable=False)
         prepare_record(folder)
         mark = f"{self._mark}{folder.parent.name}/{folder.name}"
@@ -222,20 +224,28 @@ class Jobs:
                 _keep_only(theirs)
                 title = f"{spec.key} of {spec.run[:12]}, attempt {spec.attempt}"
                 bounds = bounds_of(deadline, spec.job.timeout_s)
-                run_keeper(theirs, title, lambda: self._lead(*_inside(spec, folder, box), mark), folder / "work",
+                run_keeper(theirs, title, lambda: self._lead(*self._inside(spec, folder, box), mark), folder / "work",
                            bounds, box)  # fmt: skip
             finally:
                 os._exit(70)
         self._children.add(keeper)
         self._keepers[keeper] = folder
         theirs.close()
-        return _Running(spec, folder, deadline, mark, keeper, ours, user)
+        return _Running(replace(spec, given=NOTHING_GIVEN), folder, deadline, mark, keeper, ours, user)
 
     def _box(self, spec: JobSpec, folder: Path, mark: str, user: int) -> Box | None:
         if not self.sandbox.on:
             return None
         files = (spec.workflow, spec.snapshot)
         return Box(self.sandbox, folder, mark, user, hidden=self._home, network=_has_network(spec), files=files)
+
+    def _inside(self, spec: JobSpec, folder: Path, box: Box | None) -> tuple[JobSpec, Path]:
+        """As the leader, which is in its sandbox, sees them."""
+        if box is None:
+            return (spec if _has_network(spec) else replace(spec, sandbox=UNKEPT)), folder
+        told = replace(spec, workflow=box.carried(spec.workflow), snapshot=box.carried(spec.snapshot), work=box.work,
+                       sandbox=described(self.sandbox, network=_has_network(spec)))  # fmt: skip
+        return told, Path(box.carried(str(folder)))
 
     def _free_user(self) -> int:
         """Whose the next job is: nobody's who has one here. Jobs that share folders share a user."""
@@ -310,15 +320,6 @@ def _why(kind: str, number: str) -> str:
 
 def _has_network(spec: JobSpec) -> bool:
     return NETWORK_OFF not in spec.job.labels
-
-
-def _inside(spec: JobSpec, folder: Path, box: Box | None) -> tuple[JobSpec, Path]:
-    """As the leader, which is in its sandbox, sees them."""
-    if box is None:
-        return spec, folder
-    told = replace(spec, workflow=box.carried(spec.workflow), snapshot=box.carried(spec.snapshot), work=box.work,
-                   sandbox=described(_has_network(spec)))  # fmt: skip
-    return told, Path(box.carried(str(folder)))
 
 
 def _tell(job: _Running, word: bytes) -> None:

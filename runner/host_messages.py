@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import msgpack
 
 from clockmesh.protocol.ids import AttemptRef, JobKey, RunId
 from clockmesh.runner.sandbox import NO_SANDBOX, Sandbox, sandbox_from_map, sandbox_to_map
-from clockmesh.runner.spec import JobSpec, spec_from_map, spec_to_map
+from clockmesh.runner.spec import JobSpec, given_from_map, given_to_map, spec_from_map, spec_to_map
 
 MAX_LOCAL_FRAME = 32 * 1024 * 1024
 """1024 jobs with 16 KiB of outputs each, and the plan."""
@@ -129,7 +129,8 @@ def pack_command(command: Command) -> bytes:
             asked = sandbox_to_map(sandbox)
             return _frame({"do": "hello", "incarnation": incarnation, "lease": lease, "sandbox": asked})
         case Start(spec, deadline):
-            return _frame({"do": "start", "spec": spec_to_map(spec), "deadline": deadline})
+            told = {"spec": spec_to_map(spec), "given": given_to_map(spec.given), "deadline": deadline}
+            return _frame({"do": "start", **told})
         case Extend(ref, deadline):
             return _frame({"do": "extend", **_ref_to_map(ref), "deadline": deadline})
         case Stop(ref):
@@ -153,7 +154,8 @@ def command_from_map(fields: Mapping[str, Any]) -> Command:
                     sandbox_from_map(fields["sandbox"]) if "sandbox" in fields else NO_SANDBOX,
                 )
             case "start":
-                return Start(spec_from_map(fields["spec"]), float(fields["deadline"]))
+                spec = replace(spec_from_map(fields["spec"]), given=given_from_map(fields["given"]))
+                return Start(spec, float(fields["deadline"]))
             case "extend":
                 return Extend(_ref_from_map(fields), float(fields["deadline"]))
             case "stop":

@@ -51,7 +51,7 @@ def lead(spec: JobSpec, folder: Path, mark: str) -> None:
     OSError when even that cannot be written."""
     room = RoomForFile(folder / "result", _RESULT_ROOM)
     processes = Processes()
-    log = JobLog(folder / "log", masks=Masks(spec.given.secrets.values()))
+    log = JobLog(folder / "log", masks=Masks(spec.given.hidden))
     log.line(SET_UP, f"{spec.key}: attempt {spec.attempt} on {spec.peer or 'this peer'}, run {spec.run[:12]}")
     if spec.sandbox:
         log.line(SET_UP, spec.sandbox)

@@ -14,6 +14,7 @@ from clockmesh.protocol.ids import EXPAND, JobKey
 from clockmesh.protocol.plan import PlannedJob
 from clockmesh.runner import expressions
 from clockmesh.runner.contexts import leg_contexts
+from clockmesh.runner.eligibility import EXTERNAL, is_external
 from clockmesh.runner.errors import WorkflowError
 from clockmesh.runner.evaluation import Scope
 from clockmesh.runner.expressions import Value
@@ -160,10 +161,19 @@ def _finished(level: Level, contexts: Mapping[str, Value], job: Job, leg: Planne
     minutes = _minutes(scope, job.timeout_minutes)
     return replace(
         leg,
-        labels=peer_labels(job, scope),
+        labels=_peer_labels(level, job, scope),
         continue_on_error=scope.boolean(job.continue_on_error),
         timeout_s=min(math.ceil(minutes * 60), limits.MAX_TIMEOUT_S),
     )
+
+
+def _peer_labels(level: Level, job: Job, scope: Scope) -> tuple[str, ...]:
+    if not is_external(level.workflow, job):
+        return peer_labels(job, scope)
+    if job.condition is not None:
+        message = f"`if` of a job with the label `{EXTERNAL}` is not supported: the program that executes it decides"
+        raise scope.error(job.condition, f"{message}; remove it")
+    return tuple(dict.fromkeys((*peer_labels(job, scope), EXTERNAL)))
 
 
 def _minutes(scope: Scope, text: Text | None) -> float:

@@ -12,6 +12,7 @@ from urllib.parse import quote, quote_plus
 SHOWN = "***"
 _LEAST = 5
 """Characters that a part of a base64 text must have to count: shorter ones are in everything."""
+_HEAD = 8
 _UNSAFE = re.compile(r"(?![\w%+,./:=@^~-])[ -~]")
 """What of ASCII a shell would take for more than itself."""
 
@@ -53,10 +54,21 @@ class Masks:
 
     def _begun(self, text: str) -> Iterator[tuple[int, int]]:
         for form in self._forms:
-            for length in range(min(len(form), len(text)), 0, -1):
-                if text.endswith(form[:length]):
-                    yield len(text) - length, len(text)
-                    break
+            if (start := _beginning_of(form, text)) is not None:
+                yield start, len(text)
+
+
+def _beginning_of(form: str, text: str) -> int | None:
+    """Where the longest beginning of `form` starts that the text ends with. A secret may be long, so most places are
+    ruled out by its first characters."""
+    head = form[:_HEAD]
+    at = text.find(head, max(0, len(text) - len(form)))
+    while at >= 0:
+        if form.startswith(text[at:]):
+            return at
+        at = text.find(head, at + 1)
+    lengths = range(min(len(head), len(text)), 0, -1)
+    return next((len(text) - length for length in lengths if text.endswith(form[:length])), None)
 
 
 def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from clockmesh.runner.cron import cron_problem
 from clockmesh.runner.errors import quoted
+from clockmesh.runner.globs import glob_problem
 from clockmesh.runner.model import Callable, DispatchInput, InputType, Schedule, Triggers
 from clockmesh.runner.model_call import read_callable
 from clockmesh.runner.model_sheet import Sheet, kind, meant
@@ -141,7 +142,9 @@ def _filters(sheet: Sheet, event: str, config: Mapping) -> None:
         if types and text.text not in types:
             sheet.note(text.node, f"{what} has no type `{quoted(text.text)}`; {meant(text.text, types)}")
     for name in filters:
-        sheet.texts(found.get(name), f"a pattern in `on.{event}.{name}`")
+        for text in sheet.texts(found.get(name), f"a pattern in `on.{event}.{name}`"):
+            if name != "workflows" and (problem := glob_problem(text.text, path=name.startswith("paths"))):
+                sheet.note(text.node, f"the pattern `{quoted(text.text)}` is not valid: {problem}")
         if name in found and f"{name}-ignore" in found:
             message = f"{what} has both `{name}` and `{name}-ignore`; keep one (`!` patterns exclude)"
             sheet.note(found[f"{name}-ignore"], message)

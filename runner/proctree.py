@@ -13,6 +13,7 @@ import signal
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 MARK = "CLOCKMESH_JOB"
@@ -102,6 +103,7 @@ def end_session(leader: int, started: int) -> int:
     return end(proc for proc in table.values() if proc.session == leader and proc.started >= started)
 
 
+@cache
 def boot_id() -> str:
     """Changes at every boot: a recorded pid means something only under the same one."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -14,11 +14,12 @@ from clockmesh.runner.checkout import find_ref
 from clockmesh.runner.environment import Places, host_environment
 from clockmesh.runner.errors import RunnerError
 from clockmesh.runner.files import write_whole
-from clockmesh.runner.git import Git, GitError, Interrupted, without_password
+from clockmesh.runner.git import Git, GitError, Interrupted, login_for, without_password
 from clockmesh.runner.logfile import JobLog
 from clockmesh.runner.plan import make_plan, read_workflow
 from clockmesh.runner.process import Processes
 from clockmesh.runner.proctree import MARK
+from clockmesh.runner.sandbox import unseen
 from clockmesh.runner.spec import JobSpec
 
 STEP = "Resolve"
@@ -40,12 +41,16 @@ def resolve(
     source = spec.plan.source
     if not isinstance(source, Remote):
         raise ResolveError("the run has no remote to resolve")
+    if spec.sandbox and (hint := unseen(source.url)):
+        raise ResolveError(hint)
     try:
         git = Git(
             processes,
             lambda text: log.line(STEP, text),
             host_environment() | {MARK: mark},
             timeout=_GIT_SECONDS,
+            url=source.url,
+            login=login_for(source.url, spec.given.credential),
         )
         repository = places.temp / "resolve"
         found = fetch_commit(git, repository, source)

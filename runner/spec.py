@@ -11,6 +11,7 @@ from typing import Any
 from clockmesh.protocol.codec import decode_plan, encode_plan
 from clockmesh.protocol.ids import AttemptRef, JobKey, RunId
 from clockmesh.protocol.plan import Plan, PlannedJob
+from clockmesh.runner.remotes import Credential
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +25,23 @@ class NeedResult:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the person who starts a run on this machine alone adds to it. On the mesh it is empty."""
+    """What a job gets beside its plan: on the mesh what its workflow may have of the mesh's secrets, on this machine
+    alone what the person who starts it adds. No file holds it."""
 
     secrets: Mapping[str, str] = field(default_factory=dict)
+    """The context `secrets`."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """The context `vars`."""
     event: Mapping[str, Any] | None = None
     """`github.event`; None: what the plan tells of it."""
+    credential: Credential | None = None
+    """Of the run's own repository."""
+
+    @property
+    def hidden(self) -> list[str]:
+        """What no log may show."""
+        own = [self.credential.password, self.credential.basic] if self.credential else []
+        return [*self.secrets.values(), *own]
 
     @property
     def debug(self) -> bool:
@@ -99,6 +110,27 @@ def job_dir(home: Path, ref: AttemptRef) -> Path:
     """The attempt's directory: `log` (kept), and until `forget` also `spec`, `result`, `workflow`, `annotations`,
     `summary` and `work/`."""
     return home / "jobs" / ref.run.hex() / f"{hashlib.sha256(ref.key.encode()).hexdigest()[:16]}-{ref.attempt}"
+
+
+def given_to_map(given: Given) -> dict[str, Any]:
+    """For the socket between daemon and host, and nowhere else."""
+    return {
+        "secrets": dict(given.secrets),
+        "variables": dict(given.variables),
+        "event": None if given.event is None else dict(given.event),
+        "credential": None if given.credential is None else [given.credential.user, given.credential.password],
+    }
+
+
+def given_from_map(fields: Mapping[str, Any]) -> Given:
+    """Inverse of `given_to_map`; KeyError, TypeError or ValueError where something is missing or wrong."""
+    credential = fields["credential"]
+    return Given(
+        secrets={str(name): str(value) for name, value in fields["secrets"].items()},
+        variables={str(name): str(value) for name, value in fields["variables"].items()},
+        event=None if fields["event"] is None else dict(fields["event"]),
+        credential=None if credential is None else Credential(*map(str, credential)),
+    )
 
 
 def spec_to_map(spec: JobSpec) -> dict[str, Any]:

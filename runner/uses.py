@@ -17,12 +17,14 @@ from clockmesh.runner.errors import RunnerError, quoted
 from clockmesh.runner.evaluation import Scope
 from clockmesh.runner.expressions import CaseSensitive, Value
 from clockmesh.runner.files import read_beneath
-from clockmesh.runner.git import Git
+from clockmesh.runner.git import Git, login_for
 from clockmesh.runner.javascript import run_script
 from clockmesh.runner.model_action import FILES, Action, Composite, read_action
 from clockmesh.runner.model_uses import built_in, is_local
 from clockmesh.runner.process import Ended, How
 from clockmesh.runner.reader import MAX_BYTES
+from clockmesh.runner.remotes import read_credential
+from clockmesh.runner.sandbox import unseen
 
 if TYPE_CHECKING:
     from clockmesh.runner.step import StepRun
@@ -122,7 +124,7 @@ def _compose(
         survives_cancel=run.survives_cancel,
     )
     state = run.descend(around, composite.steps)
-    outputs = Scope(action.file, contexts | {"env": CaseSensitive(state.env)}).named(action.outputs)
+    outputs = Scope(action.file, contexts | {"env": CaseSensitive({**state.env, **around.env})}).named(action.outputs)
     run.outputs = outputs
     if outer.processes.cancelled and not run.survives_cancel():
         return Ended(0, How.CANCELLED)
@@ -137,21 +139,34 @@ def _check_out(run: StepRun, env: dict[str, str], given: Mapping[str, str]) -> E
     places, source, spec = run.around.places, run.around.spec.plan.source, run.around.spec
     options = options_from(dict(given))
     folder = folder_of(options, places.workspace)
+    url = source.url if isinstance(source, Remote) else source.origin
+    login = login_for(url, read_credential(options.token) if options.token else spec.given.credential)
     git = Git(
         run.around.processes,
         run.say,
         run.environment(env),
         timeout=run.timeout(),
         survives_cancel=run.survives_cancel,
+        url=url,
+        login=login,
     )
+    if login:
+        run.around.log.masks.add(login.credential.basic)
     ref, commit = source.ref, source.sha
+    hint = unseen(url) if spec.sandbox else ""
     try:
         if isinstance(source, Remote):
+            if hint:
+                raise ActionError(hint)
             ref, commit = check_out_remote(source, options, folder, git)
         elif spec.snapshot:
             check_out_snapshot(Path(spec.snapshot), source.origin, options, folder, git, run.say)
+            if hint:
+                run.say(f"Warning: a push to origin will fail: {hint}")
         else:
             raise ActionError("the run was submitted without a source to check out")
+        if login and options.keep and (folder / ".git").is_dir():
+            login.leave(folder)
     except OSError as error:
         raise ActionError(f"{error.filename or folder}: {error.strerror or os.strerror(error.errno or 0)}") from error
     run.outputs = {"ref": ref, "commit": commit}

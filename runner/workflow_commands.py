@@ -5,8 +5,9 @@ Names, escapes and error texts are those of `actions/runner` (ActionCommand, Act
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from clockmesh.protocol.reports import Level
 from clockmesh.runner.masks import Masks
@@ -14,10 +15,15 @@ from clockmesh.runner.masks import Masks
 _ANNOTATIONS = {level.value: level for level in Level}
 _DISABLED = {"set-env": "GITHUB_ENV", "add-path": "GITHUB_PATH"}
 """Whoever can make a step print something could set its job's environment with these. The files replace them."""
-_WITHOUT_EFFECT = ("endgroup", "echo", "add-matcher", "remove-matcher")
+_WITHOUT_EFFECT = ("endgroup", "add-matcher", "remove-matcher")
 """About how a page shows the log."""
-_KNOWN = frozenset({"add-mask", "debug", "group", "save-state", "set-output", "stop-commands", *_ANNOTATIONS,
+_KNOWN = frozenset({"add-mask", "debug", "echo", "group", "save-state", "set-output", "stop-commands", *_ANNOTATIONS,
                     *_DISABLED, *_WITHOUT_EFFECT})  # fmt: skip
+
+_ECHOED = frozenset({"set-output", "save-state", "add-matcher", "remove-matcher", *_DISABLED})
+"""Commands that a log shows after `::echo::on`."""
+
+_NUMBER = re.compile("[0-9]{1,9}")
 
 _IN_DATA = (("%0D", "\r"), ("%0A", "\n"), ("%25", "%"))
 _IN_PROPERTY = (("%0D", "\r"), ("%0A", "\n"), ("%3A", ":"), ("%2C", ","), ("%25", "%"))
@@ -78,6 +84,8 @@ class Listener:
         self._debug = debug
         self._resume = ""
         """The word that ends a pause of all commands; '' while they are obeyed."""
+        self.echo = False
+        """Commands are shown as well."""
         self.outputs: dict[str, str] = {}
         self.state: dict[str, str] = {}
         self.errors: list[str] = []
@@ -96,11 +104,15 @@ class Listener:
             self._resume = "" if command else self._resume
             return [] if command else [line]
         command = parse(line, _KNOWN)
-        return [line] if command is None else self._obeyed(command).splitlines()
+        if command is None:
+            return [line]
+        echoed = [line] if self.echo and command.name in _ECHOED else []
+        return echoed + self._obeyed(command).splitlines()
 
     def _obeyed(self, command: Command) -> str:
         name, data = command.name, command.data
         if name in _ANNOTATIONS:
+            command = replace(command, properties=placed(command.properties))
             self._annotate(_ANNOTATIONS[name], command)
             return _annotation(name.capitalize(), command)
         if name in _DISABLED:
@@ -110,6 +122,10 @@ class Listener:
                 self._masks.add(data)
             case "debug":
                 return f"Debug: {data}" if self._debug else ""
+            case "echo" if data.strip().lower() not in ("on", "off"):
+                return self._refused("Invalid echo command value. Possible values can be: 'on', 'off'.")
+            case "echo":
+                self.echo = data.strip().lower() == "on"
             case "group":
                 return f"Group: {data}"
             case "set-output" | "save-state" if not command.properties.get("name"):
@@ -127,6 +143,28 @@ class Listener:
     def _refused(self, error: str) -> str:
         self.errors.append(error)
         return ""
+
+
+def placed(properties: Mapping[str, str]) -> dict[str, str]:
+    """The properties of an annotation with a place that makes sense: the end stands for a beginning that is missing,
+    columns count within one line only, and an end before its beginning is no place."""
+    told = dict(properties)
+    for first, last in (("line", "endline"), ("col", "endcolumn")):
+        numbers = {key: told[key] for key in (first, last) if key in told}
+        if not all(_NUMBER.fullmatch(number) for number in numbers.values()):
+            _drop(told, first, last)
+        elif last in numbers:
+            told.setdefault(first, told[last])
+            if int(told[last]) < int(told[first]):
+                _drop(told, first, last)
+    if "line" not in told or told.get("endline", told["line"]) != told["line"]:
+        _drop(told, "col", "endcolumn")
+    return told
+
+
+def _drop(told: dict[str, str], *keys: str) -> None:
+    for key in keys:
+        told.pop(key, None)
 
 
 def _annotation(word: str, command: Command) -> str:

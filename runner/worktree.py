@@ -28,9 +28,11 @@ def head(root: str) -> tuple[str, str]:
 
 
 def origin_url(root: str) -> str:
-    """The URL of `origin`, a password in it left out (it would be read by every peer), a path made absolute."""
+    """The URL of `origin`, a password in it left out (it would be read by every peer), and before an http host any
+    user, for many a token stands there; a path made absolute."""
     url = ask(root, "remote", "get-url", "origin", may_fail=True).decode(errors="replace").strip()
     if re.match(r"[a-z+]+://", url, re.IGNORECASE):
+        url = re.sub(r"^(https?://)[^/@]*@", r"\1", url, flags=re.IGNORECASE)
         return re.sub(r"^([a-z+]+://[^/@:]*):[^/@]*@", r"\1@", url, flags=re.IGNORECASE)
     if url and not re.match(r"[^/]+:", url):
         return os.path.realpath(os.path.join(root, url))

@@ -44,11 +44,13 @@ class Peer:
     def log(self) -> Path:
         return self.home.with_suffix(".log")
 
-    def run(self, *words: str, good: Sequence[int] = (0,), limit: float = 60.0) -> str:
-        """What `clockmesh WORDS` prints on this peer; DemoError when it exits with anything but `good`."""
+    def run(self, *words: str, good: Sequence[int] = (0,), limit: float = 60.0, typed: str | None = None) -> str:
+        """What `clockmesh WORDS` prints on this peer, `typed` being its standard input; DemoError when it exits with
+        anything but `good`."""
         try:
             done = subprocess.run(
-                [*_COMMAND, *words, "--home", str(self.home)], capture_output=True, text=True, timeout=limit
+                [*_COMMAND, *words, "--home", str(self.home)], capture_output=True, text=True, timeout=limit,
+                input=typed,
             )
         except subprocess.TimeoutExpired:
             raise DemoError(f"`clockmesh {' '.join(words)}` on {self.name} took over {limit:.0f} s") from None

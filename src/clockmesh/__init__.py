@@ -9,6 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from clockmesh.coordinator.ownership import create_task_hash, hamming_distance, select_task_owner
     from clockmesh.coordinator.queue import FibonacciHeap, FibonacciNode, WorkflowPriorityQueue
+    from clockmesh.daemon.cli_p2p import P2PWorkflowCLI, create_parser, main
     from clockmesh.daemon.embedded import P2PWorkflowCoordinator
     from clockmesh.daemon.embedded_clock import MerkleClock
     from clockmesh.daemon.embedded_node import MerkleClockNode
@@ -23,9 +24,12 @@ _WHERE = {
     "WorkflowPriorityQueue": "coordinator.queue",
     "MerkleClock": "daemon.embedded_clock",
     "MerkleClockNode": "daemon.embedded_node",
+    "P2PWorkflowCLI": "daemon.cli_p2p",
     "P2PWorkflowCoordinator": "daemon.embedded",
     "WorkflowStatus": "daemon.embedded_task",
     "WorkflowTask": "daemon.embedded_task",
+    "create_parser": "daemon.cli_p2p",
+    "main": "daemon.cli_p2p",
 }
 """The module of each public name."""
 
@@ -34,13 +38,16 @@ __all__ = [
     "FibonacciNode",
     "MerkleClock",
     "MerkleClockNode",
+    "P2PWorkflowCLI",
     "P2PWorkflowCoordinator",
     "WorkflowPriorityQueue",
     "WorkflowStatus",
     "WorkflowTask",
     "__version__",
+    "create_parser",
     "create_task_hash",
     "hamming_distance",
+    "main",
     "select_task_owner",
 ]
 

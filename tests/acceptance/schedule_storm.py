@@ -21,14 +21,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from clockmesh.daemon.demo.peers import Mesh, Peer, stopped_at_end, wait_until
-from tests.acceptance.conftest import join_all
+from clockmesh.daemon.demo.peers import Mesh, Peer, share_with_jobs, wait_until
+from tests.acceptance.conftest import join_all, new_mesh
 
 _NAMES = ("alpha", "beta", "gamma")
 _QUORUM = 2
 _ADD_S = 0.5
 """A schedule is added within."""
-_LEAD = 1.5
+_LEAD = 1.2
 """Outages before the first due time that the first period begins."""
 _SETTLED_S = 60.0
 """What was due has ended so long after the last outage, at the latest."""
@@ -47,6 +47,9 @@ class Storm:
     """Between two outages; each begins at a random moment of it."""
     away_s: float = 10.0
     seed: int = 1
+    overlap: str = "skip"
+    """As `schedule add` takes it. Where a minute is hardly longer than an outage, a tick may be due before the last one
+    has ended: then it is skipped, unless they may overlap."""
 
     @property
     def minute_s(self) -> float:
@@ -90,19 +93,21 @@ def _spread(values: list[float]) -> str:
 
 def run_storm(storm: Storm) -> Outcome:
     """Live through it; DemoError when daemons do not come up."""
-    with tempfile.TemporaryDirectory(prefix="cm-storm-") as name, stopped_at_end(Mesh(Path(name))) as mesh:
+    with tempfile.TemporaryDirectory(prefix="cm-storm-") as name, new_mesh(Path(name)) as mesh:
         folder = Path(name)
+        share_with_jobs(folder)
         epoch = int(time.time()) // 60 * 60
         options = () if storm.speed == 1 else ("--schedule-clock", f"{storm.speed}@{epoch}")
         join_all(mesh, *_NAMES, options=options)
         sides = folder / "sides"
         sides.mkdir()
+        share_with_jobs(sides)
         flow = folder / "mark.yml"
         flow.write_text(_workflow(sides))
         earliest = time.time() - epoch + _ADD_S * storm.schedules + _LEAD * storm.away_s
         first = epoch + (int(earliest / storm.minute_s) + 1) * storm.minute_s
-        ids = [mesh["alpha"].json("schedule", "add", str(flow), "--name", f"s{number:02}")["schedule"]
-               for number in range(storm.schedules)]
+        words = ("schedule", "add", str(flow), "--overlap", storm.overlap, "--name")
+        ids = [mesh["alpha"].json(*words, f"s{number:02}")["schedule"] for number in range(storm.schedules)]
         dues = [first + number * storm.minute_s for number in range(storm.ticks)]
         outcome = Outcome(storm.schedules * storm.ticks)
         for start in _outage_starts(storm, dues):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,3 +70,11 @@ async def test_a_sandboxed_peer_offers_to_keep_jobs_off_the_network(tmp_path: Pa
         labels = {peer.name: peer.labels for peer in beta.service.peers()}
         assert "network-off" in labels["alpha"]
         assert "network-off" not in labels["beta"]
+
+
+def test_a_choice_at_init_is_kept(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    words = [sys.executable, "-m", "clockmesh.daemon.cli", "--home", str(home), "init", "--name", "alpha"]
+    done = subprocess.run([*words, "--sandbox", "none"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (home / "config.yml").read_text() == "sandbox: none\n"

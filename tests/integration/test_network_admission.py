@@ -138,10 +138,12 @@ async def test_a_stranger_that_becomes_a_member_keeps_its_connection(nursery: tr
 async def test_a_removed_member_loses_its_connection_and_gets_none_again() -> None:
     async with meshed(3, QUICK) as (one, two, gone):
         mesh = one.network._mesh
+        links = [link for each in (one, two) for link in each.host.members[gone.id].links]
         for each in (one, two):
             each.network.set_mesh(mesh, {other.id: other.network.addresses for other in (one, two)})
         for each in (one, two):
             await each.recorder.until(lambda each=each: each.recorder.down == [gone.id])
+        await eventually(lambda: not any(link.alive for link in links))
         await trio.sleep(0.5)
         await one.network.publish(b"secret")
         await two.recorder.until(lambda: two.recorder.heard == [b"secret"])
@@ -185,6 +187,8 @@ async def test_a_stranger_that_sends_too_much_loses_its_connection(nursery: trio
         with pytest.raises(StreamLost):  # noqa: PT012
             for _ in range(40):
                 await channel.send(bytes(128 * 1024))
+        with trio.fail_after(PATIENT.stranger / 2):
+            await link.pipe.closed.wait()
         assert one.network.connected
         nursery.cancel_scope.cancel()
 

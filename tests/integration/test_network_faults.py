@@ -20,6 +20,7 @@ from clockmesh.daemon.network_gossip import topic_of
 from clockmesh.daemon.network_router import MESHSUB
 from clockmesh.daemon.network_serve import ASK, JOIN
 from clockmesh.daemon.network_stream import open_channel
+from clockmesh.daemon.network_switch import libp2p_id
 from clockmesh.daemon.network_types import StreamLost
 from clockmesh.protocol.errors import RemoteError
 from clockmesh.protocol.messages import Message, SyncDone, SyncRequest
@@ -143,6 +144,7 @@ async def test_a_handler_that_fails_costs_one_message() -> None:
             raise (RemoteError("no node") if data == b"remote" else RuntimeError("a bug"))
 
         good_node, good_beacon = calls.gossiped, calls.beaconed
+        streams = set(two.host.hub._subscribed_on[libp2p_id(one.id)])
         calls.gossiped = calls.beaconed = fail
         for data in (b"remote", b"bug"):
             await one.network.publish(data)
@@ -150,6 +152,7 @@ async def test_a_handler_that_fails_costs_one_message() -> None:
             await eventually(lambda data=data: failed.count(data) == 2)
         calls.gossiped, calls.beaconed = good_node, good_beacon
         assert two.host is host
+        assert set(two.host.hub._subscribed_on[libp2p_id(one.id)]) == streams, "not even the stream was cut"
         await _still_well(one, two)
 
 
@@ -160,12 +163,15 @@ async def test_answers_that_fail_are_told_as_unreachable_and_the_next_are_given(
             yield SyncDone({})
             raise RuntimeError("a bug")
 
+        host = two.host
         good, two.recorder.answers = two.recorder.answers, fail
         with pytest.raises(Unreachable):  # noqa: PT012
             async with one.network.ask(two.id, SyncRequest({})) as answers:
                 async for _ in answers:
                     pass
         two.recorder.answers = good
+        assert two.host is host
+        assert one.network.connected
         await _still_well(one, two)
 
 

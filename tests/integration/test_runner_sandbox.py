@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import tempfile
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from clockmesh.protocol.plan import Remote
 from clockmesh.runner import host_messages as messages
 from clockmesh.runner.sandbox import Extra, Sandbox
 from clockmesh.runner.snapshot import make_snapshot
 from clockmesh.runner.spec import job_dir
 from tests.integration.runner_hosts import Daemon, boottime
 from tests.integration.runner_support import alive, repository, wait_for
-from tests.integration.sandbox_hosts import KINDS, boxed
+from tests.integration.sandbox_hosts import KINDS, TICKET, boxed
 
 ESCAPES = Path(__file__).parents[1] / "acceptance/escapes.py"
 pytestmark = pytest.mark.parametrize("kind", KINDS)
@@ -138,7 +141,7 @@ def test_a_daemonised_child_dies_with_the_job(host):
 @pytest.mark.parametrize("how", ["deadline", "kill", "cancel"])
 def test_a_daemonised_child_dies_with_a_job_that_is_ended(host, how):
     began = boottime()
-    escape = "env -i setsid sh -c 'trap \"\" TERM INT HUP; sleep 996' > /dev/null 2>&1 &\ntrap '' INT\nsleep 1000\n"
+    escape = "env -i setsid sh -c 'trap \"\" TERM INT HUP; sleep 996' > /dev/null 2>&1 &\nsleep 1000\n"
     spec = host.start(escape, deadline=began + 1.5 if how == "deadline" else None)
     wait_for(lambda: _sleepers("996"), "it runs")
     if how != "deadline":
@@ -162,18 +165,26 @@ def _sleepers(seconds):
     return found
 
 
-def test_a_full_tmp_is_the_jobs_own_trouble(kind, monkeypatch):
-    monkeypatch.setattr("clockmesh.runner.sandbox.tmp_bytes", lambda: 4 << 20)
-    with boxed(kind) as host:
+def test_a_full_tmp_is_the_jobs_own_trouble(kind):
+    with boxed(kind, Sandbox(tmp=4 << 20)) as host:
         lines = host.run(
             "for place in /tmp /dev/shm; do ! head -c 8M /dev/zero > $place/x 2>/dev/null; stat -c %s $place/x; done"
         )
         assert lines[-2:] == [str(4 << 20)] * 2
 
 
-def test_a_fork_bomb_is_bounded_and_ends_with_the_job(kind, monkeypatch):
-    monkeypatch.setattr("clockmesh.runner.box.MAX_PROCESSES", 200)
-    with boxed(kind) as host:
+def test_the_memory_of_a_process_is_bounded_where_the_owner_says_so(kind):
+    with boxed(kind, Sandbox(memory=256 << 20)) as host:
+        lines = host.run(
+            "python3 -c 'x = bytearray(64 << 20); print(len(x))'; "
+            "! python3 -c 'bytearray(512 << 20)' 2> err; tail -n 1 err"
+        )
+        assert lines[-2:] == [str(64 << 20), "MemoryError"]
+        assert lines[1].endswith("2048 processes, each 256 MiB")
+
+
+def test_a_fork_bomb_is_bounded_and_ends_with_the_job(kind):
+    with boxed(kind, Sandbox(processes=200)) as host:
         spec = host.start("bomb() { bomb | bomb & sleep 995; }; bomb; sleep 1000")
         wait_for(lambda: any("Resource temporarily" in line for line in host.lines(spec)), "it hits the bound", 60)
         assert len(_sleepers("995")) <= 200
@@ -194,6 +205,23 @@ def test_without_network_a_job_has_a_loopback_of_its_own(host):
     assert "in a sandbox (bubblewrap): network off" in lines[1]
     assert [line.split(":")[0].strip() for line in lines if ": " in line and line.strip()[0] == "l"] == ["lo"]
     assert lines[-1] == "127.0.0.1"
+
+
+READ_TICKET = f"""
+python3 - <<'END'
+import ctypes
+for line in open('/proc/keys'):
+    if {TICKET!r} in line:
+        data = ctypes.create_string_buffer(16)
+        ctypes.CDLL(None).syscall(250, 11, int(line.split()[0], 16), data, 16)
+        print('read', data.value)
+END
+"""
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers of the system calls are x86-64's")
+def test_a_job_does_not_have_the_keys_of_the_hosts_session(host):
+    assert "read b'hush'" not in host.run(READ_TICKET)
 
 
 def test_links_that_a_job_leaves_lead_nobody_outside(host, tmp_path):
@@ -234,12 +262,31 @@ def test_a_folder_of_the_owners_choice_is_there_and_writable_if_it_is_the_jobs_u
             assert again[-2:] == ["x", "y"], "jobs that share folders share a user"
 
 
+def test_a_remote_that_is_a_folder_outside_is_told_with_the_remedy(host):
+    flow = "on: push\njobs:\n  j:\n    runs-on: self-hosted\n    steps:\n      - uses: actions/checkout@v4\n"
+    spec = host.start(flow, source=Remote("/srv/prices.git", "refs/heads/main", "a" * 40))
+    assert "/srv/prices.git is not in the job's sandbox; name it" in host.daemon.result(spec.ref).error
+
+
 def test_a_sandbox_that_cannot_be_made_is_told_before_a_job_is_lost(kind):
     with boxed(kind, Sandbox(extras=(Extra("/no/such/folder"),))) as host:
         assert host.daemon.jobs.refused == "sandbox_paths: there is no folder /no/such/folder"
         ended = host.daemon.wait(messages.Ended, host.start("echo hello").ref)
         assert ended.result is None
         assert ended.why.startswith("no sandbox could be made for it: bwrap: Can't find source path /no/such/folder")
+
+
+def test_a_sandbox_that_the_leader_cannot_enter_is_none(kind, monkeypatch):
+    def refuse(uid):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("clockmesh.runner.namespaces.become", refuse)
+        with boxed(kind, tried=False) as host:
+            assert host.daemon.jobs.refused == "the sandbox could not be entered: Operation not permitted"
+            ended = host.daemon.wait(messages.Ended, host.start("echo hello").ref)
+            assert (ended.result, host.lines(host.last)) == (None, [])
+            assert "could not be entered" in ended.why
 
 
 def test_a_job_that_ends_its_sandbox_ends_itself_alone(host):
@@ -269,5 +316,7 @@ def test_the_checkout_of_a_snapshot_works_inside(host, tmp_path):
         "on: push\njobs:\n  j:\n    runs-on: self-hosted\n    steps:\n      - uses: actions/checkout@v4\n"
         "      - run: 'cat a.txt; git rev-parse HEAD; git status --short; touch b; git add b'\n"
     )
-    lines = host.run(flow, source=made.snapshot, snapshot=str(blob))
+    source = replace(made.snapshot, origin="/srv/origin.git")
+    lines = host.run(flow, source=source, snapshot=str(blob))
     assert lines[-2:] == ["alpha", commit]
+    assert any("a push to origin will fail: /srv/origin.git is not in the job's sandbox" in line for line in lines)

@@ -76,7 +76,7 @@ def test_a_snapshot_comes_back_with_commit_branch_and_every_change(tree, tmp_pat
     head = git(tree, "rev-parse", "HEAD")
     assert made.root == tree
     assert (made.snapshot.sha, made.snapshot.ref) == (head, "refs/heads/main")
-    assert made.snapshot.origin == "https://ann@example.invalid/x.git", "no password leaves the machine"
+    assert made.snapshot.origin == "https://example.invalid/x.git", "no password leaves the machine, and no token"
     assert made.snapshot.size == (tmp_path / "blob").stat().st_size
     target = tmp_path / "work"
     put_back(tmp_path / "blob", target, made.snapshot.origin)

@@ -15,6 +15,7 @@ from clockmesh.protocol.events import (
     ClaimGranted,
     Description,
     Ending,
+    ForkProven,
     InvitationRedeemed,
     JobClaimed,
     MeshFounded,
@@ -39,6 +40,7 @@ from clockmesh.protocol.messages import (
     LogData,
     LogEnd,
     LogRequest,
+    NodesRequest,
     Refused,
     SyncDone,
     SyncNodes,
@@ -62,6 +64,7 @@ from clockmesh.protocol.schedules import (
     TickSkipped,
     TickSubmitted,
 )
+from clockmesh.protocol.secrets import KeysShared, Kind, Sealed, SecretRemoved, SecretSet
 from clockmesh.protocol.wire import clean_line
 from tests.unit.protocol_builders import digest, filled, founded_clock, key, write
 
@@ -165,6 +168,9 @@ REPORTS = st.builds(
     summary=st.none() | HASH,
     summary_size=st.integers(0, 2**28),
 )
+KEY_BOXES = st.dictionaries(HASH, st.binary(min_size=80, max_size=80), max_size=3).map(
+    lambda found: tuple(sorted(found.items()))
+)
 PACKABLE = st.recursive(
     st.none()
     | st.booleans()
@@ -244,6 +250,19 @@ EVENTS = st.one_of(
     st.builds(TickSubmitted, HASH, COUNTS),
     st.builds(TickSkipped, HASH, COUNTS),
     st.builds(SchedulePausesAfter, HASH, st.integers(1, 1000)),
+    st.builds(
+        SecretSet,
+        kind=st.sampled_from(Kind),
+        name=st.from_regex(r"[A-F_][A-Z0-9_]{0,20}", fullmatch=True),
+        workflows=sorted_tuples(lines(100)),
+        count=st.integers(1, 2**63 - 1),
+        sealed=st.builds(Sealed, st.binary(min_size=24, max_size=24), st.binary(max_size=100), KEY_BOXES),
+    ),
+    st.builds(SecretRemoved, st.sampled_from(Kind), st.just("TOKEN"), st.integers(1, 2**63 - 1)),
+    st.builds(KeysShared, HASH, KEY_BOXES),
+    st.lists(HASH, min_size=2, max_size=2, unique=True).flatmap(
+        lambda two: st.builds(ForkProven, HASH, st.integers(1, 2**63 - 1), st.just(min(two)), st.just(max(two)))
+    ),
     st.builds(Noted, lines(50), st.text(max_size=50)),
     UNKNOWN,
 )
@@ -271,6 +290,7 @@ MESSAGES = st.one_of(
     st.builds(BlobManifest, st.integers(0, 2**28), st.lists(HASH, max_size=4).map(tuple)),
     st.builds(BlobChunk, st.integers(0, 2047), st.binary(max_size=100)),
     st.builds(BlobMissing, HASH),
+    st.builds(NodesRequest, st.lists(HASH, max_size=4).map(tuple)),
     st.builds(BlobsRequest, st.lists(HASH, max_size=4).map(tuple)),
     st.builds(LogRequest, HASH, lines(50), st.integers(0, 2**31 - 1), COUNTS, st.booleans()),
     st.builds(LogData, COUNTS, st.binary(max_size=100)),

@@ -14,6 +14,7 @@ from clockmesh.protocol.events import (
     Description,
     Ending,
     Event,
+    ForkProven,
     InvitationRedeemed,
     JobClaimed,
     MeshFounded,
@@ -25,11 +26,13 @@ from clockmesh.protocol.events import (
     RunSubmitted,
     UnknownEvent,
 )
-from clockmesh.protocol.ids import BlobHash, JobKey, MeshId, ResultHash, RunId
+from clockmesh.protocol.ids import BlobHash, JobKey, MeshId, NodeHash, ResultHash, RunId, SecretId
 from clockmesh.protocol.keys import SigningKey
 from clockmesh.protocol.node import Node
 from clockmesh.protocol.plan import Guard, Plan, PlannedJob, Snapshot
+from clockmesh.protocol.reports import Annotation, JobReported, Level, Report
 from clockmesh.protocol.result import Conclusion, Result
+from clockmesh.protocol.secrets import KeysShared, Kind, Sealed, SecretRemoved, SecretSet
 
 NONCE = bytes(range(16))
 WALL_MS = 1_750_000_000_000
@@ -99,6 +102,11 @@ ONE_OF_EACH: tuple[Event, ...] = (
     ResultProposed(RUN, BUILD, 1, result()),
     ResultAccepted(RUN, BUILD, 1, ResultHash(digest("result"))),
     Noted("ada", "{}"),
+    JobReported(RUN, BUILD, 1, Report((Annotation(Level.ERROR, "bad", "Build"),))),
+    SecretSet(Kind.SECRET, "TOKEN", (), 1, Sealed(bytes(24), bytes(17), ((key(0).peer, bytes(80)),))),
+    SecretRemoved(Kind.REMOTE, "https://example.org/x", 2),
+    KeysShared(SecretId(digest("secret")), ((key(1).peer, bytes(80)),)),
+    ForkProven(key(1).peer, 3, NodeHash(digest("two")), NodeHash(digest("one"))),
     UnknownEvent(900, 2, bytes.fromhex("9301a16190")),
 )
 

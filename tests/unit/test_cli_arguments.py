@@ -13,8 +13,10 @@ from clockmesh.daemon.home import default_home as home_of_the_daemon
 from clockmesh.daemon.routes import VERBS
 
 SPELLED = [verb for verb in VERBS if verb.words]
-OPERANDS = {"submit": ["flow.yml"], "schedule_add": ["flow.yml"], "local": ["flow.yml"], "join": ["LINE"]} | {
-    verb.name: ["abcd"] for verb in SPELLED if "{" in verb.path
+OPERANDS = {name: ["flow.yml"] for name in ("lint", "local", "schedule_add", "submit")} | {"join": ["LINE"]} | {
+    verb.name: ["abcd"]
+    for verb in SPELLED
+    if "{" in verb.path or verb.name in ("secret_set", "secret_remove", "remote_add", "remote_remove")
 }
 
 

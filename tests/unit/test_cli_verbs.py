@@ -244,7 +244,7 @@ def test_submit_says_at_which_commit_the_work_tree_is(daemon: Daemon, tmp_path: 
         subprocess.run([*git, *words], check=True)
     head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
     assert cli.main(["run", "submit", "flow.yml"]) == 0
-    standing = {"sha": head, "ref": "refs/heads/trunk", "origin": "https://ann@example.invalid/x.git"}
+    standing = {"sha": head, "ref": "refs/heads/trunk", "origin": "https://example.invalid/x.git"}
     assert daemon.asked[0][1]["snapshot"] == standing
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from clockmesh.protocol import limits
 from clockmesh.protocol.errors import LocalError, RemoteError
-from clockmesh.protocol.ids import BlobHash, JobKey
+from clockmesh.protocol.ids import BlobHash, JobKey, NodeHash
 from clockmesh.protocol.messages import (
     BlobChunk,
     BlobManifest,
@@ -18,6 +18,7 @@ from clockmesh.protocol.messages import (
     LogData,
     LogEnd,
     LogRequest,
+    NodesRequest,
     Refused,
     SyncDone,
     SyncNodes,
@@ -41,6 +42,7 @@ ONE_OF_EACH = [
     BlobChunk(2047, bytes(limits.CHUNK_BYTES)),
     BlobMissing(BLOB),
     BlobsRequest((BLOB, BLOB)),
+    NodesRequest((NodeHash(bytes(BLOB)),)),
     LogRequest(RUN, BUILD, 0, 1024, True),
     LogData(5, b"line\n"),
     LogEnd(12, False),

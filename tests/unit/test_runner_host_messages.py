@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 
 import msgpack
@@ -10,7 +11,8 @@ import pytest
 from clockmesh.protocol.ids import AttemptRef, BlobHash, JobKey, RunId
 from clockmesh.protocol.plan import Plan, PlannedJob, Snapshot
 from clockmesh.runner import host_messages as messages
-from clockmesh.runner.spec import JobSpec, NeedResult, job_dir
+from clockmesh.runner.remotes import Credential
+from clockmesh.runner.spec import Given, JobSpec, NeedResult, job_dir, spec_to_map
 
 REF = AttemptRef(RunId(b"\x01" * 32), JobKey("build (a, 1)"), 2)
 PLAN = Plan(
@@ -35,6 +37,14 @@ REPORTS = [
 def test_commands_and_reports_come_back_as_they_were_sent():
     assert messages.CommandReader().feed(b"".join(map(messages.pack_command, COMMANDS))) == COMMANDS
     assert messages.ReportReader().feed(b"".join(map(messages.pack_report, REPORTS))) == REPORTS
+
+
+def test_what_a_job_is_given_goes_over_the_socket_and_into_no_file() -> None:
+    given = Given({"TOKEN": "hunter2"}, {"A": "1"}, {"ref": "x"}, Credential("ann", "hunter2"))
+    start = messages.Start(dataclasses.replace(SPEC, given=given), 12.5)
+    assert messages.CommandReader().feed(messages.pack_command(start)) == [start]
+    assert "hunter2" not in repr(spec_to_map(start.spec))
+    assert set(given.hidden) == {"hunter2", "YW5uOmh1bnRlcjI="}
 
 
 def test_frames_may_come_in_pieces_of_any_size():

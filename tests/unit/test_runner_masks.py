@@ -98,3 +98,10 @@ def test_lines_that_come_together_are_searched_as_well_as_alone(tmp_path) -> Non
     log.write("step", ["nothing"] * 100 + ["the first", "of second", "nothing"])
     texts = [json.loads(line)["text"] for line in (tmp_path / "log").read_text().splitlines()]
     assert texts[100:] == ["the ***", "of ***", "nothing"]
+
+
+@pytest.mark.parametrize("secret", ["topaz-8812", "aaaaaaaaaaaab", "ab", "x" * 48_000])
+def test_of_a_cut_line_every_beginning_of_a_value_is_hidden(secret: str) -> None:
+    masks = Masks([secret])
+    for length in {1, 2, len(secret) // 2, len(secret) - 1}:
+        assert masks.hide("see " + secret[:length], cut=True) == "see ***"

@@ -122,3 +122,9 @@ def test_an_annotation_shows_no_secret_not_even_a_cut_one() -> None:
 
 def test_without_annotations_there_is_nothing_to_keep() -> None:
     assert annotated("plain", "::debug::deep") == ((), 0)
+
+
+@pytest.mark.parametrize("line", ["x", "-1", "9" * 5000, "\u0663", "1.5"])
+def test_a_line_that_is_no_number_is_no_place(line: str) -> None:
+    told, _ = annotated(f"::error file=a,line={line},col=2::bad")
+    assert told == (Annotation(Level.ERROR, "bad", "Build", file="a"),)

@@ -230,3 +230,13 @@ def test_the_command_still_starts_light():
     assert "clockmesh mcp" not in done.stderr
     assert "p2p" in done.stdout
     assert "mcp" in done.stdout
+
+
+def test_the_commands_can_be_had_from_python(home, capsys):
+    from clockmesh import P2PWorkflowCLI, P2PWorkflowCoordinator, create_parser
+    from clockmesh import main as p2p_main
+
+    assert create_parser().parse_args(["workflow", "list", "--status", "pending"]).status == "pending"
+    assert P2PWorkflowCLI(P2PWorkflowCoordinator("own", home / "x")).run(["stats", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["peer_id"] == "own"
+    assert p2p_main(["peer", "list", "--json"]) == 0

@@ -6,13 +6,16 @@ import json
 
 import pytest
 
+from clockmesh.coordinator.machine import Machine
 from clockmesh.coordinator.view import JobView, RunView, Status
 from clockmesh.daemon import surface
 from clockmesh.daemon.service import PeerStatus
+from clockmesh.daemon.vault import SecretView
 from clockmesh.protocol.ids import BlobHash, JobKey, MeshId, NodeHash, PeerId, RunId, peer_text
 from clockmesh.protocol.plan import Guard
 from clockmesh.protocol.reports import Annotation, Level, Report
 from clockmesh.protocol.result import Conclusion
+from clockmesh.protocol.secrets import Kind
 
 ALPHA, BETA = PeerId(b"a" * 32), PeerId(b"b" * 32)
 NAMES = {ALPHA: "alpha", BETA: "beta"}
@@ -102,6 +105,18 @@ def test_list_has_each_run_with_its_peers() -> None:
         "run": RUN.hex(), "name": "Scrape", "status": "pending", "conclusion": None, "priority": 5.0,
         "submitted_by": "alpha", "submitted_at": "2023-11-14T22:13:20.123Z", "peers": ["alpha", "beta"],
     }
+
+
+def test_a_secret_is_shown_without_its_value_and_a_remote_by_its_url() -> None:
+    machine = Machine(ALPHA, MeshId(bytes(32)))
+    view = SecretView(Kind.SECRET, "TOKEN", ("Scrape",), 1_700_000_000_123, BETA, ())
+    told = surface.secrets_json("secrets", [view], machine)
+    shown = {"name": "TOKEN", "workflows": ["Scrape"], "set_at": "2023-11-14T22:13:20.123Z"}
+    who = {"set_by": machine.name_of(BETA), "opened_by": [], "opened_by_all": True}
+    assert told == {"v": 1, "secrets": [shown | who]}
+    remote = SecretView(Kind.REMOTE, "https://example.org/x", (), 0, ALPHA, (ALPHA,))
+    assert surface.secret_json(remote, machine)["url"] == "https://example.org/x"
+    assert "workflows" not in surface.secret_json(remote, machine)
 
 
 def test_submit_names_the_run_alone() -> None:

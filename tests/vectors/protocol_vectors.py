@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from clockmesh.protocol.beacon import Beacon, Heard
 from clockmesh.protocol.blobs import manifest_of
 from clockmesh.protocol.clock import Clock, append
@@ -17,6 +19,7 @@ from clockmesh.protocol.codec import (
     result_hash,
     run_id,
     schedule_id,
+    secret_id,
     task_hash,
     tick_run,
 )
@@ -26,6 +29,7 @@ from clockmesh.protocol.events import (
     ClaimGranted,
     Description,
     Ending,
+    ForkProven,
     InvitationRedeemed,
     JobClaimed,
     MeshFounded,
@@ -38,7 +42,7 @@ from clockmesh.protocol.events import (
     UnknownEvent,
 )
 from clockmesh.protocol.framing import frame
-from clockmesh.protocol.ids import AttemptRef, JobKey, SetHash, peer_text
+from clockmesh.protocol.ids import AttemptRef, JobKey, NodeHash, SetHash, peer_text
 from clockmesh.protocol.invitation import Invitation
 from clockmesh.protocol.keys import SigningKey
 from clockmesh.protocol.messages import (
@@ -53,6 +57,7 @@ from clockmesh.protocol.messages import (
     LogData,
     LogEnd,
     LogRequest,
+    NodesRequest,
     Refused,
     SyncDone,
     SyncNodes,
@@ -76,6 +81,7 @@ from clockmesh.protocol.schedules import (
     TickSkipped,
     TickSubmitted,
 )
+from clockmesh.protocol.secrets import KeysShared, Kind, Sealed, SecretRemoved, SecretSet
 
 ADA = SigningKey.from_seed(bytes(range(32)))
 BOB = SigningKey.from_seed(bytes(range(32, 64)))
@@ -116,6 +122,9 @@ def vectors() -> dict[str, str]:
     )
     schedule = schedule_id(begun)
     moved = ScheduleMoved(schedule, SetHash(schedule), 1, Guard.QUORUM, submission.electorate, WALL_MS + 60_000)
+    secret = SecretSet(
+        Kind.SECRET, "TOKEN", ("Scrape",), 1, Sealed(bytes(range(24)), bytes(17), ((ADA.peer, bytes(80)),))
+    )
     events = {
         "mesh founded": MeshFounded(NONCE, ADA_DESCRIPTION),
         "invitation redeemed": InvitationRedeemed(NONCE),
@@ -143,6 +152,11 @@ def vectors() -> dict[str, str]:
         "tick skipped": TickSkipped(schedule, DUE_MS),
         "schedule pauses after": SchedulePausesAfter(schedule, 3),
         "noted": Noted("ada", '{"event":"heartbeat"}'),
+        "secret set": secret,
+        "secret set, a remote": replace(secret, kind=Kind.REMOTE, name="https://192.0.2.9/prices", workflows=()),
+        "secret removed": SecretRemoved(Kind.SECRET, "TOKEN", 2),
+        "keys shared": KeysShared(secret_id(secret), ((BOB.peer, bytes(80)),)),
+        "fork proven": ForkProven(BOB.peer, 1, NodeHash(bytes(32)), NodeHash(b"\xff" * 32)),
         "unknown": UnknownEvent(900, 2, bytes.fromhex("9301a16190")),
     }
     messages = {
@@ -152,6 +166,7 @@ def vectors() -> dict[str, str]:
         "sync request": SyncRequest(clock.vector()),
         "sync nodes": SyncNodes((b"<node>", b"<node>")),
         "sync done": SyncDone({}),
+        "nodes request": NodesRequest(clock.heads),
         "blob request": BlobRequest(workflow, 0),
         "blob manifest": BlobManifest(9, manifest_of(b"on: push\n").chunks),
         "blob chunk": BlobChunk(0, b"on: push\n"),
@@ -187,6 +202,7 @@ def vectors() -> dict[str, str]:
         "electorate seed": electorate_seed(submission.heads, plan, NONCE).hex(),
         "run id": run.hex(),
         "schedule id": schedule.hex(),
+        "secret id": secret_id(secret).hex(),
         "move hash": move_hash(moved).hex(),
         "tick run": tick_run(schedule, DUE_MS).hex(),
         "task hash": task_hash(AttemptRef(run, BUILD, 1)).hex(),
