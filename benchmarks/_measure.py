@@ -58,15 +58,42 @@ class Row:
         return f"{self.what:33} {self.figure:7.3g} {self.unit:3} {bounds:14} {self.verdict:6} {spread:12} {ratio}"
 
 
-def print_table(rows: Iterable[Row]) -> None:
-    """Rows without figures are left out."""
+def print_table(rows: Iterable[Row], busy: float) -> None:
+    """Rows without figures are left out. `busy`: the share of the CPU that others used meanwhile."""
     print(f"\n{'what':33} {'median':>7} {'':3} {'limit (aim)':14} {'':6} {'rounds':12} ratio")
     for row in rows:
         if row.figures:
             print(row)
+    if busy > BUSY:
+        print(f"Others used {busy:.0%} of the CPU: a limit that is missed here may be held on a machine of its own.")
 
 
 # ---- the machine itself ----
+
+BUSY = 0.2
+"""Share of the CPU that others may use while something is measured."""
+_QUIET_WAIT_S = 15.0
+
+
+def quiet() -> float:
+    """Wait a while until the machine does nothing else; the share of its CPU that is used all the same."""
+    until = time.monotonic() + _QUIET_WAIT_S
+    while (used := _used(1.0)) > BUSY and time.monotonic() < until:
+        pass
+    return used
+
+
+def _used(seconds: float) -> float:
+    began = _cpu_ticks()
+    time.sleep(seconds)
+    idle, whole = (now - then for now, then in zip(_cpu_ticks(), began, strict=True))
+    return 1 - idle / whole
+
+
+def _cpu_ticks() -> tuple[int, int]:
+    """Idle (waiting for a disk too), and all, of all cores since boot."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return fields[3] + fields[4], sum(fields)
 
 
 def commit_s(folder: Path) -> float:

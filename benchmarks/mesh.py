@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import statistics
 import tempfile
 import time
 from collections import Counter
@@ -24,6 +25,7 @@ from benchmarks._measure import (
     network_rss_mb,
     percentile,
     print_table,
+    quiet,
     rss_mb,
 )
 from benchmarks._small_jobs import SmallJobs, small_jobs
@@ -61,6 +63,8 @@ class Bench:
         self.folder = folder
         self.client = Client(mesh["alpha"].home)
         self.side = folder / "side"
+        self.busy: list[float] = []
+        """Shares of the CPU that others used, one for each round."""
         self.submits = Row("durable submits, one workflow", "/s", 400, 600, "bare durable commits", True)
         self.new_submits = Row("durable submits, a new one each", "/s", None, None, "bare durable commits", True)
         self.trivial = Row("trivial workflows", "/s", 60, 100, "bare bash on all cores", True)
@@ -107,8 +111,10 @@ class Bench:
         starts = [self._started(run) for run, _ in submitted]
         late = [(start[0] - at / 1e9) * 1e3 for start, (_, at) in zip(starts, submitted, strict=True)]
         share = Counter(peer for _, peer in starts)
+        most = (os.cpu_count() or 1) * 1e3 / (daemons + jobs)
         print(f"  {number} trivial workflows: {rate:.1f}/s; CPU of each {daemons:.1f} ms in three daemons, {jobs:.1f} "
-              f"ms in hosts and jobs; by peer {sorted(share.values())}; waited p50 {percentile(late, 50):.0f} ms")
+              f"ms in hosts and jobs: at most {most:.0f}/s; by peer {sorted(share.values())}; waited p50 "
+              f"{percentile(late, 50):.0f} ms")
 
     def run_matrix(self, number: int) -> None:
         """Until every peer runs as many legs as it has slots; then the run is cancelled."""
@@ -170,6 +176,7 @@ def main() -> None:
             print("act is not installed (it is in the extra `bench`): no comparison with it")
         for number in range(options.rounds):
             print(f"round {number + 1} of {options.rounds}")
+            bench.busy.append(quiet())
             bench.look_idle(options.idle)
             bench.run_singles(options.singles)
             bench.run_many(options.runs)
@@ -183,7 +190,7 @@ def main() -> None:
         for _ in range(options.rounds):
             bench.submit_many(options.submits, new=False)
             bench.submit_many(options.submits, new=True)
-        print_table(bench.rows)
+        print_table(bench.rows, statistics.median(bench.busy))
     print(f"{os.cpu_count()} cores, sandbox {options.sandbox}, {KEPT} kept connections, "
           f"load {os.getloadavg()[0]:.1f}, {time.monotonic() - began:.0f} s")
 

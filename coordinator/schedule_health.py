@@ -3,6 +3,7 @@ electorate live."""
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from clockmesh.coordinator import failures, standing
@@ -31,7 +32,7 @@ def warning(machine: Machine, known: ScheduleState, now: float) -> str | None:
     if not known.paused and failures.has_paused_itself(machine.state, known):
         last = "tick" if known.pause_after == 1 else f"{known.pause_after} ticks"
         return (f"{known.told.name} has paused itself: its last {last} failed; to go on: "
-                f"clockmesh schedule resume {known.told.name}")
+                f"clockmesh schedule resume {shlex.quote(known.told.name)}")
     voters = known.chain[-1]
     there = living(machine, voters, now)
     away = set(voters.electorate) - there
@@ -42,7 +43,7 @@ def warning(machine: Machine, known: ScheduleState, now: float) -> str | None:
     if is_stopped(machine, known, now):
         left = f"only {standing.names_of(machine, there)} {_are(there)} left" if there else "nobody is left"
         return (f"{name} has stopped: {left} {of} and {voters.quorum} are needed; {start}, or if they are gone for "
-                f"good: clockmesh schedule rescue {name} --abandon")
+                f"good: clockmesh schedule rescue {shlex.quote(name)} --abandon")
     left = f"{standing.names_of(machine, there)} {_are(there)} all that is left"
     return f"{name}: {left} {of}; one more loss stops it; {start}"
 

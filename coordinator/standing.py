@@ -87,13 +87,23 @@ def _help(machine: Machine, job: JobState, now: float) -> str:
     away = {voter for voter in job.electorate.members if not machine.live(voter, now)}
     if job.electorate.guard is Guard.QUORUM and len(job.electorate.members) - len(away) < job.electorate.quorum:
         return (f"too few of them live: start clockmeshd on {names_of(machine, away)}, or if they are gone for good "
-                f"make a new run that needs no majority: clockmesh run rerun {run} --abandon --guard lease")
+                f"make a new run that needs no majority: clockmesh run rerun {run} --abandon --guard lease"
+                f"{_rescue(machine, job)}")
     holders = {peer for _, peer in jobs.holders(job)}
     if lost := {peer for peer in holders if not machine.live(peer, now)}:
         return f"start clockmeshd on {names_of(machine, lost)}, where it may still run or have ended"
     if holders:
         return f"to watch it: clockmesh run logs {run} -f --job {shlex.quote(job.ref.key)}"
     return ""
+
+
+def _rescue(machine: Machine, job: JobState) -> str:
+    """A tick's schedule has lost the ticks to come as well."""
+    tick = machine.run_of(job).tick
+    if tick is None:
+        return ""
+    name = machine.state.schedules[tick.schedule].told.name
+    return f", and for the ticks to come: clockmesh schedule rescue {shlex.quote(name)} --abandon"
 
 
 def _span(seconds: float) -> str:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import base64
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from clockmesh.coordinator.queue import check_priority
+from clockmesh.coordinator.queue import WorkflowPriorityQueue, check_priority
 from clockmesh.daemon.attached_worker import Worker
 from clockmesh.daemon.cli_submit import path_in_repository, read_workflow_file
 from clockmesh.daemon.client import Client, quoted
 from clockmesh.daemon.embedded_files import file_text, metadata_of
+from clockmesh.daemon.embedded_import import write_state
 from clockmesh.daemon.embedded_task import WorkflowStatus, WorkflowTask, check_status
 from clockmesh.daemon.embedded_values import check_peer_id, json_object, json_text, text_or_none
 from clockmesh.daemon.exits import Exit, Trouble
@@ -40,6 +43,7 @@ class AttachedCoordinator:
     def __init__(self, client: Client, *, works: bool = True) -> None:
         """`works`: this program executes external jobs, should it ask for its workflows. Trouble when no daemon
         answers, or when it belongs to no mesh."""
+        self.enable_auto_sync = True
         self._client = client
         self._worker = Worker(client) if works else None
         self._id: str = self._told()["peer"]
@@ -60,6 +64,20 @@ class AttachedCoordinator:
     def merkle_clock(self) -> MeshClock:
         told = self._told()
         return MeshClock(self._id, told["height"], told["heads"][-1] if told["heads"] else None)
+
+    @property
+    def workflow_queue(self) -> WorkflowPriorityQueue:
+        """The runs that nobody has claimed, as they are now."""
+        queue = WorkflowPriorityQueue()
+        for told in self.list_workflows(status=WorkflowStatus.PENDING):
+            queue.add_workflow(told["workflow_id"], told["priority"],
+                               {"name": told["name"], "workflow_file": told["workflow_file"]})
+        return queue
+
+    @property
+    def data_dir(self) -> Path:
+        """The daemon's home."""
+        return Path(self._client.home)
 
     @property
     def workflows(self) -> dict[str, WorkflowTask]:
@@ -199,6 +217,25 @@ class AttachedCoordinator:
 
     def is_p2p_workflow(self, metadata: Mapping[str, Any]) -> bool:
         return not {*TAGS}.isdisjoint(metadata.get("tags") or ())
+
+    def export_state(self, path: str | os.PathLike[str]) -> Path:
+        """Write members and runs in the layout of the reference's state file. Its clock is empty: the mesh's nodes are
+        no notes of programs, and stay with the daemons."""
+        empty: dict[str, object] = {"peer_id": self._id, "head_hash": None, "logical_clock": 0, "nodes": []}
+        workflows = {told["workflow_id"]: told for told in self._told()["workflows"]}
+        target = Path(path).expanduser()
+        write_state(target, {"peer_id": self._id, "peer_list": self.peer_list, "merkle_clock": empty,
+                             "workflows": workflows, "saved_at": time.time()})
+        return target
+
+    def close(self) -> None:
+        """Nothing is open between two calls."""
+
+    def __enter__(self) -> AttachedCoordinator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     # ---- inside ----
 

@@ -8,6 +8,9 @@
     sandbox_paths: [/srv/results, /srv/models:ro]
     limits:
       reserve: 32MiB
+      job_tmp: 512MiB
+      job_processes: 500
+      job_memory: 4GiB
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ import yaml
 
 from clockmesh.daemon.errors import ConfigurationError, UsageError
 from clockmesh.daemon.reserve import DEFAULT_RESERVE, MIB
-from clockmesh.runner.sandbox import HOME, Extra, Sandbox
+from clockmesh.runner.sandbox import HOME, MAX_PROCESSES, Extra, Sandbox
 
 DEFAULT_HOST = "0.0.0.0"
 """Every address of the machine: peers on other machines must reach it."""
@@ -33,6 +36,8 @@ MAX_SLOTS = 256
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _LABEL = re.compile(r"[a-z0-9][a-z0-9._:+-]{0,62}")
 _MAX_BYTES = 65_536
+_LEAST_PROCESSES = 16
+"""With fewer a shell that runs a pipeline or two does not get far."""
 _SANDBOXES = ("bubblewrap", "none")
 _NO_EXTRAS = ("dev", "proc", "sys")
 """Top folders that a sandbox has its own of, or all of."""
@@ -62,11 +67,15 @@ class Config:
     sandbox_paths: tuple[Extra, ...] = ()
     reserve: int = DEFAULT_RESERVE
     """Bytes of the disk that are kept for votes and results."""
+    job_tmp: int = 0
+    job_processes: int = MAX_PROCESSES
+    job_memory: int = 0
 
     @property
     def jobs_sandbox(self) -> Sandbox:
         """What jobs run in."""
-        return Sandbox((self.sandbox or DEFAULT_SANDBOX) != "none", self.sandbox_paths)
+        on = (self.sandbox or DEFAULT_SANDBOX) != "none"
+        return Sandbox(on, self.sandbox_paths, self.job_tmp, self.job_processes, self.job_memory)
 
 
 def read_config(path: Path) -> Config:
@@ -212,7 +221,7 @@ def _extra(text: str, home: Path) -> Extra:
     return Extra(str(path), writable=name == text)
 
 
-def _reserve(node: yaml.Node, _: Path) -> int:
+def _size(node: yaml.Node, _: Path) -> int:
     match = re.fullmatch(r"(\d{1,6}) ?(MiB|GiB)", _text(node))
     size = int(match[1]) * MIB * (1024 if match[2] == "GiB" else 1) if match else 0
     if size == 0:
@@ -220,8 +229,15 @@ def _reserve(node: yaml.Node, _: Path) -> int:
     return size
 
 
+def _processes(node: yaml.Node, _: Path) -> int:
+    text = _text(node)
+    if not re.fullmatch(r"\d{1,6}", text) or int(text) < _LEAST_PROCESSES:
+        raise ValueError(f"expected a number from {_LEAST_PROCESSES} on, not {text!r}")
+    return int(text)
+
+
 Keys = Mapping[str, Callable[[yaml.Node, Path], object]]
-_LIMITS: Keys = {"reserve": _reserve}
+_LIMITS: Keys = {"reserve": _size, "job_tmp": _size, "job_processes": _processes, "job_memory": _size}
 _KEYS: Keys = {
     "name": _name,
     "slots": _slots,

@@ -104,7 +104,7 @@ class Member:
         self.loop = Loop(setup.key, self.clock, self.machine, setup.store, doing, now=timing.now,
                          longest_pause=timing.beacon_period, wall=timing.wall, faults=faults)
         self.intake = Intake(self.me, mesh, self.loop, network, self._retire)
-        self._reach = Reach(timing.beacon_period)
+        self._reach = Reach(lambda: self.machine.leases.period)
         self.serving = Serving(self.loop, setup.blobs, log_path=lambda ref: job_dir(setup.home.path, ref) / "log",
                                running=self.performer.running, newest=self._newest_attempt,
                                lacking=self.intake.want)

@@ -8,7 +8,7 @@ or a few beacons old, nodes are passed on. What is lost meanwhile comes with the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from clockmesh.protocol.beacon import Beacon
@@ -33,8 +33,8 @@ class _Word:
 class Reach:
     """Who hears whom."""
 
-    def __init__(self, period: float) -> None:
-        """`period`: seconds between two beacons of a peer."""
+    def __init__(self, period: Callable[[], float]) -> None:
+        """`period`: seconds between two beacons of a peer, now."""
         self._period = period
         self._words: dict[PeerId, _Word] = {}
 
@@ -50,6 +50,6 @@ class Reach:
         own = self._words.get(author)
         if own is None:
             return frozenset()
-        since, least = now - _FRESH_PERIODS * self._period, (own.incarnation, own.number - _LAG)
+        since, least = now - _FRESH_PERIODS * self._period(), (own.incarnation, own.number - _LAG)
         return frozenset(peer for peer, word in self._words.items()
                          if word.at >= since and word.heard.get(author, (0, 0)) >= least)

@@ -110,7 +110,8 @@ class Vault:
         """What can be opened, and what the job cannot do without and is closed; '' for nothing."""
         secrets: dict[str, str] = {}
         closed = ""
-        for known, told in self._allowed(plan):
+        resolving = plan.workflow is None  # it needs its repository's credentials alone
+        for known, told in () if resolving else self._allowed(plan):
             value = self._value(known, told)
             if value is not None:
                 secrets[told.name] = value

@@ -28,7 +28,6 @@ from clockmesh.runner.proctree import MARK, become_subreaper
 from clockmesh.runner.sandbox import (
     FIRST_USER,
     HOME,
-    MAX_PROCESSES,
     USER,
     USERS,
     Inside,
@@ -157,7 +156,7 @@ class Box:
                 os.write(self._said, f"{leader}\n".encode())
                 os._exit(0)
             namespaces.leave_keyring()
-            namespaces.bound(MAX_PROCESSES)
+            namespaces.bound(self._sandbox.processes, self._sandbox.memory)
             namespaces.become(self._uid)
             os.write(self._said, f"{_INSIDE}\n".encode())
         except OSError as error:

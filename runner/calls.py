@@ -31,6 +31,8 @@ def _problems(call: Call, called: Workflow) -> list[Problem]:
     found = []
     inputs = {each.name.lower(): each for each in declared.inputs}
     for name, text in call.arguments:
+        if not name:
+            continue  # an expression for all of them
         known = inputs.get(name.lower())
         if known is None:
             hint = meant(name, [each.name for each in declared.inputs])

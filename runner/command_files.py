@@ -151,19 +151,22 @@ def parse_pairs(text: str) -> list[tuple[str, str]]:
                 raise CommandFileError(
                     f"Invalid format '{line}'. Name must not be empty and delimiter must not be empty"
                 )
-            value = _block(rest, delimiter)
+            value = _block(rest, delimiter, whole=text.endswith("\n"))
         else:
             raise CommandFileError(f"Invalid format '{line}'")
         pairs.append((name, value))
     return pairs
 
 
-def _block(rest: Iterator[str], delimiter: str) -> str:
+def _block(rest: Iterator[str], delimiter: str, *, whole: bool) -> str:
+    """The lines up to the delimiter; `whole` says that the text's last line has its end."""
     value: list[str] = []
     for line in rest:
         if line == delimiter:
             return "\n".join(value)
         value.append(line)
+    if value and not whole:
+        raise CommandFileError("Invalid value. EOF marker missing new line.")
     raise CommandFileError(f"Invalid value. Matching delimiter not found '{delimiter}'")
 
 

@@ -92,8 +92,8 @@ def github_context(
         "ref_name": short_ref,
         "ref_type": "tag" if kind == "tags" else "branch",
         "ref_protected": False,
-        "base_ref": "",
-        "head_ref": "",
+        "base_ref": _branch_of(given, "base"),
+        "head_ref": _branch_of(given, "head"),
         "repository": repository,
         "repository_owner": repository.partition("/")[0],
         "repositoryUrl": url,
@@ -108,6 +108,14 @@ def github_context(
         "retention_days": "90",
         "run_attempt": "1",
     }
+
+
+def _branch_of(given: Given, side: str) -> str:
+    """Of a pull request: `github.head_ref` and `github.base_ref`."""
+    request = (given.event or {}).get("pull_request")
+    branch = request.get(side) if isinstance(request, dict) else None
+    ref = branch.get("ref") if isinstance(branch, dict) else None
+    return ref if isinstance(ref, str) else ""
 
 
 def attempt_facts(spec: JobSpec, planned: PlannedJob, machine: Machine) -> dict[str, Value]:

@@ -37,7 +37,28 @@ class Scope:
 
     def named(self, named: Named) -> dict[str, str]:
         """Names with their values as text."""
-        return {name: self.text(text) for name, text in named}
+        found: dict[str, str] = {}
+        for name, text in named:
+            if name:
+                found[self._name(name, text)] = self.text(text)
+            else:
+                found |= self._members(text)
+        return found
+
+    def _name(self, name: str, text: Text) -> str:
+        try:
+            return expressions.interpolate(name, self.contexts, hash_files=self._hash_files)
+        except ExpressionError as error:
+            raise self.error(text, error.message) from None
+
+    def _members(self, text: Text) -> dict[str, str]:
+        """Of an expression that stands for names and their values."""
+        value = self.value(text)
+        if value is None:
+            return {}
+        if not isinstance(value, Mapping):
+            raise self.error(text, f"this must come to an object, not {kind_of(value)}")
+        return {name: expressions.to_text(member) for name, member in value.items()}
 
     def boolean(self, text: Text | None, default: bool = False) -> bool:
         """The value, which must be true or false."""

@@ -224,7 +224,7 @@ class Jobs:
                 _keep_only(theirs)
                 title = f"{spec.key} of {spec.run[:12]}, attempt {spec.attempt}"
                 bounds = bounds_of(deadline, spec.job.timeout_s)
-                run_keeper(theirs, title, lambda: self._lead(*_inside(spec, folder, box), mark), folder / "work",
+                run_keeper(theirs, title, lambda: self._lead(*self._inside(spec, folder, box), mark), folder / "work",
                            bounds, box)  # fmt: skip
             finally:
                 os._exit(70)
@@ -238,6 +238,14 @@ class Jobs:
             return None
         files = (spec.workflow, spec.snapshot)
         return Box(self.sandbox, folder, mark, user, hidden=self._home, network=_has_network(spec), files=files)
+
+    def _inside(self, spec: JobSpec, folder: Path, box: Box | None) -> tuple[JobSpec, Path]:
+        """As the leader, which is in its sandbox, sees them."""
+        if box is None:
+            return (spec if _has_network(spec) else replace(spec, sandbox=UNKEPT)), folder
+        told = replace(spec, workflow=box.carried(spec.workflow), snapshot=box.carried(spec.snapshot), work=box.work,
+                       sandbox=described(self.sandbox, network=_has_network(spec)))  # fmt: skip
+        return told, Path(box.carried(str(folder)))
 
     def _free_user(self) -> int:
         """Whose the next job is: nobody's who has one here. Jobs that share folders share a user."""
@@ -312,15 +320,6 @@ def _why(kind: str, number: str) -> str:
 
 def _has_network(spec: JobSpec) -> bool:
     return NETWORK_OFF not in spec.job.labels
-
-
-def _inside(spec: JobSpec, folder: Path, box: Box | None) -> tuple[JobSpec, Path]:
-    """As the leader, which is in its sandbox, sees them."""
-    if box is None:
-        return (spec if _has_network(spec) else replace(spec, sandbox=UNKEPT)), folder
-    told = replace(spec, workflow=box.carried(spec.workflow), snapshot=box.carried(spec.snapshot), work=box.work,
-                   sandbox=described(_has_network(spec)))  # fmt: skip
-    return told, Path(box.carried(str(folder)))
 
 
 def _tell(job: _Running, word: bytes) -> None:

@@ -12,6 +12,7 @@ from clockmesh.runner.evaluation import Scope
 from clockmesh.runner.expressions import Value, to_text
 from clockmesh.runner.expressions_values import equal, is_primitive, kind_of, lookup
 from clockmesh.runner.model import Text
+from clockmesh.runner.model_sheet import is_insert
 from clockmesh.runner.reader import Mapping as MappingNode
 from clockmesh.runner.reader import Node, Scalar
 from clockmesh.runner.reader import Sequence as SequenceNode
@@ -59,9 +60,24 @@ def _resolved(node: Node, scope: Scope) -> Value:
         case Scalar():
             return scope.value(Text(node))
         case SequenceNode(items=items):
-            return [_resolved(item, scope) for item in items]
+            return [value for item in items for value in _items(item, scope)]
         case MappingNode(pairs=pairs):
-            return {key.text: _resolved(value, scope) for key, value in pairs}
+            return dict(member for key, value in pairs for member in _members(key, value, scope))
+
+
+def _items(node: Node, scope: Scope) -> list[Value]:
+    """An expression that comes to a list stands for its items."""
+    value = _resolved(node, scope)
+    expanded = isinstance(node, Scalar) and isinstance(value, Sequence) and not isinstance(value, str)
+    return list(value) if expanded else [value]  # type: ignore[arg-type]
+
+
+def _members(key: Scalar, node: Node, scope: Scope) -> list[tuple[str, Value]]:
+    """`${{ insert }}` stands for the members of its value."""
+    value = _resolved(node, scope)
+    if is_insert(key.text) and isinstance(value, Mapping):
+        return list(value.items())
+    return [(key.text, value)]
 
 
 def _list(node: Node, scope: Scope, name: str, values: Value) -> Sequence[Value]:

@@ -121,18 +121,18 @@ class Sheet:
         return tuple(text for item in items if (text := self.text(item, what, allowed)) is not None)
 
     def named(self, node: Node | None, what: str, allowed: Allowed) -> Named:
-        """The node as a mapping of names to texts."""
-        if isinstance(node, Scalar) and "${{" in node.text:
-            if self.expressions(node, what, allowed):
-                self.note(node, f"an expression for all of {what} is not supported yet; write the names out")
-            return ()
+        """The node as a mapping of names to texts. An expression may stand for it, or, as the value of `${{ insert }}`,
+        for a part of it: the name is '' then."""
+        if isinstance(node, Scalar) and expressions.whole_expression(node.text) is not None:
+            return (("", Text(node)),) if self.expressions(node, what, allowed) else ()
         if node is None or (mapping := self.mapping(node, what)) is None:
             return ()
-        named = []
+        named: list[tuple[str, Text]] = []
         for key, value in mapping.pairs:
-            if "${{" in key.text:
-                if self.expressions(key, what, allowed):
-                    self.note(key, f"an expression as a name in {what} is not supported yet; write the name out")
+            if is_insert(key.text):
+                named += self.named(value, what, allowed)
+            elif "${{" in key.text and not self.expressions(key, what, allowed):
+                continue
             elif not key.text:
                 self.note(key, f"a name in {what} is empty")
             elif (text := self.text(value, f"`{quoted(key.text)}` in {what}", allowed, empty=True)) is not None:
@@ -191,6 +191,12 @@ class Sheet:
         else:
             return True
         return False
+
+
+def is_insert(key: str) -> bool:
+    """Whether a key says that the members of its value belong in its place."""
+    inner = expressions.whole_expression(key)
+    return inner is not None and inner.strip().lower() == "insert"
 
 
 def kind(node: Node) -> str:

@@ -57,9 +57,13 @@ def leave_keyring() -> None:
         _LIBC.syscall(number, _JOIN_SESSION_KEYRING, None)
 
 
-def bound(processes: int) -> None:
-    """Of this user, in its user namespace: so many processes; and no core files."""
-    for what, most in ((resource.RLIMIT_NPROC, processes), (resource.RLIMIT_CORE, 0)):
+def bound(processes: int, memory: int) -> None:
+    """Of this user, in its user namespace: so many processes; of each so many bytes of data, 0 for any number; and no
+    core files."""
+    limits = [(resource.RLIMIT_NPROC, processes), (resource.RLIMIT_CORE, 0)]
+    if memory:
+        limits.append((resource.RLIMIT_DATA, memory))
+    for what, most in limits:
         _, hard = resource.getrlimit(what)
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(what, (most, most))

@@ -50,6 +50,12 @@ class Sandbox:
 
     on: bool = True
     extras: tuple[Extra, ...] = ()
+    tmp: int = 0
+    """Bytes that /tmp may hold, and /dev/shm; 0: a part of the memory, see `tmp_bytes`."""
+    processes: int = MAX_PROCESSES
+    """Of one job, threads too."""
+    memory: int = 0
+    """Bytes of data that each process of a job may have; 0: no bound."""
 
     @property
     def name(self) -> str:
@@ -77,12 +83,17 @@ class Inside:
 
 
 def sandbox_to_map(sandbox: Sandbox) -> dict[str, Any]:
-    return {"on": sandbox.on, "extras": [[extra.path, extra.writable] for extra in sandbox.extras]}
+    extras = [[extra.path, extra.writable] for extra in sandbox.extras]
+    bounds = {"tmp": sandbox.tmp, "processes": sandbox.processes, "memory": sandbox.memory}
+    return {"on": sandbox.on, "extras": extras, **bounds}
 
 
 def sandbox_from_map(fields: Mapping[str, Any]) -> Sandbox:
     """Inverse of `sandbox_to_map`; KeyError, TypeError or ValueError where something is missing or wrong."""
-    return Sandbox(bool(fields["on"]), tuple(Extra(str(path), bool(writable)) for path, writable in fields["extras"]))
+    extras = tuple(Extra(str(path), bool(writable)) for path, writable in fields["extras"])
+    return Sandbox(
+        bool(fields["on"]), extras, int(fields["tmp"]), int(fields["processes"]), int(fields["memory"])
+    )
 
 
 def arguments(sandbox: Sandbox, inside: Inside) -> list[str]:
@@ -93,9 +104,9 @@ def arguments(sandbox: Sandbox, inside: Inside) -> list[str]:
         *(("--unshare-user",) if os.getuid() else ()),
         *_system(),
         *("--proc", "/proc", "--dev", "/dev", "--ro-bind-try", "/sys", "/sys"),
-        *_memory("/dev/shm"),
+        *_memory("/dev/shm", sandbox.tmp),
         *("--remount-ro", "/dev"),
-        *_memory("/tmp"),
+        *_memory("/tmp", sandbox.tmp),
         *_hide(inside.hidden),
         *_folders("/home", "/var", "/var/lib", "/var/cache", "/run"),
         *("--symlink", "../tmp", "/var/tmp", "--symlink", "../run", "/var/run"),
@@ -118,15 +129,16 @@ def group(gid: int, name: str = "/etc/group") -> bytes:
 
 
 def tmp_bytes() -> int:
-    """How much /tmp of a job may hold, and /dev/shm."""
+    """How much /tmp of a job may hold, and /dev/shm, where the owner says nothing."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return min(_LARGEST_TMP, memory // _MEMORY_SHARE)
 
 
-def described(network: bool) -> str:
+def described(sandbox: Sandbox, *, network: bool) -> str:
     """For the log of a job."""
-    return (f"in a sandbox (bubblewrap): network {'on' if network else 'off'}, /tmp {tmp_bytes() >> 20} MiB, "
-            f"{MAX_PROCESSES} processes")
+    memory = f", each {sandbox.memory >> 20} MiB" if sandbox.memory else ""
+    return (f"in a sandbox (bubblewrap): network {'on' if network else 'off'}, /tmp "
+            f"{(sandbox.tmp or tmp_bytes()) >> 20} MiB, {sandbox.processes} processes{memory}")
 
 
 def unseen(url: str) -> str:
@@ -160,8 +172,8 @@ def _system() -> tuple[str, ...]:
     return tuple(words)
 
 
-def _memory(path: str) -> tuple[str, ...]:
-    return ("--perms", "1777", "--size", str(tmp_bytes()), "--tmpfs", path)
+def _memory(path: str, size: int) -> tuple[str, ...]:
+    return ("--perms", "1777", "--size", str(size or tmp_bytes()), "--tmpfs", path)
 
 
 def _hide(folder: Path) -> Iterator[str]:

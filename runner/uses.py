@@ -124,7 +124,7 @@ def _compose(
         survives_cancel=run.survives_cancel,
     )
     state = run.descend(around, composite.steps)
-    outputs = Scope(action.file, contexts | {"env": CaseSensitive(state.env)}).named(action.outputs)
+    outputs = Scope(action.file, contexts | {"env": CaseSensitive({**state.env, **around.env})}).named(action.outputs)
     run.outputs = outputs
     if outer.processes.cancelled and not run.survives_cancel():
         return Ended(0, How.CANCELLED)

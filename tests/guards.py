@@ -1,12 +1,12 @@
-"""Each fault of py-libp2p 0.8.1 that was found by trying, and a few more of the world's: the guard against it, and the
-test that fails without it.
+"""Each fault of py-libp2p 0.8.1 that was found by trying, each way out of a job's sandbox, and a few more of the world's
+faults: the guard against it, and the test that fails without it.
 
     python -m tests.guards            take each guard out in turn, in a copy of the tree, and see its test fail
     python -m tests.guards 2 memory   those of these kinds
 
 Kinds: 1 junk ends the host; 2 who gets in; 3 message ids; 4 defaults of gossip, beacons apart; 5 dialling; 6 frozen
 peers; 7 one port, one identity; 8 size and loss; 9 streams and connections that run out; 10 what is not loaded; memory:
-what one peer can make us keep; disk: a full one; fork: an author of two histories.
+what one peer can make us keep; sandbox: what keeps a job inside; disk: a full one; fork: an author of two histories.
 """
 
 from __future__ import annotations
@@ -46,6 +46,10 @@ def _test(name: str, test: str) -> str:
 
 def _full_disk(test: str) -> str:
     return f"tests/unit/test_full_disk.py::{test}"
+
+
+def _boxed(test: str) -> str:
+    return f"tests/integration/test_runner_sandbox.py::{test}"
 
 
 GUARDS = (
@@ -201,6 +205,37 @@ GUARDS = (
           "tests/integration/test_forks.py::test_peers_with_different_branches_find_both_and_go_on"),
     Guard("fork", "who knew of the fork is no witness", "protocol/forks.py", "return branch if single else _BOTH",
           "return branch", "tests/unit/test_protocol_forks.py::test_who_knew_of_the_fork_is_no_witness"),
+    Guard("sandbox", "nobody looks into the leader", "runner/namespaces.py",
+          "_prctl(_PR_SET_DUMPABLE, 0)", "_prctl(_PR_SET_DUMPABLE, 1)",
+          _boxed("test_a_job_sees_its_own_processes_alone_and_cannot_look_into_its_leader")),
+    Guard("sandbox", "a job of root's peer is not root's", "runner/namespaces.py",
+          "if os.getuid() != uid:", "if False:", _boxed("test_no_way_out_is_open")),
+    Guard("sandbox", "no new privileges", "runner/namespaces.py", "    _prctl(_PR_SET_NO_NEW_PRIVS, 1)\n", "",
+          _boxed("test_no_capability_is_left_and_none_can_be_gained")),
+    Guard("sandbox", "a keyring of its own", "runner/box.py", "            namespaces.leave_keyring()\n", "",
+          _boxed("test_a_job_does_not_have_the_keys_of_the_hosts_session")),
+    Guard("sandbox", "the owner's environment stays outside", "runner/box.py", "    os.environ.clear()\n", "",
+          _boxed("test_the_hosts_environment_does_not_reach_a_job")),
+    Guard("sandbox", "the root is read-only", "runner/sandbox.py", '"--remount-ro", "/", "--chdir"', '"--chdir"',
+          _boxed("test_nothing_of_the_system_can_be_written")),
+    Guard("sandbox", "/tmp is bounded", "runner/sandbox.py", "str(size or tmp_bytes())", "str(1 << 30)",
+          _boxed("test_a_full_tmp_is_the_jobs_own_trouble")),
+    Guard("sandbox", "memory is bounded where the owner says so", "runner/namespaces.py",
+          "        limits.append((resource.RLIMIT_DATA, memory))\n", "        pass\n",
+          _boxed("test_the_memory_of_a_process_is_bounded_where_the_owner_says_so")),
+    Guard("sandbox", "network-off is no network", "runner/sandbox.py", '(() if inside.network else ("--unshare-net",))',
+          "()", _boxed("test_without_network_a_job_has_a_loopback_of_its_own")),
+    Guard("sandbox", "all ends with the leader", "runner/keeper.py",
+          "        box.end()\n        _await_all()\n    _end_all()\n", "        pass\n",
+          _boxed("test_a_daemonised_child_dies_with_a_job_that_is_ended")),
+    Guard("sandbox", "the peer's home is covered", "runner/sandbox.py", "        *_hide(inside.hidden),\n", "",
+          "tests/unit/test_runner_sandbox.py::test_a_peers_home_is_covered_where_its_folder_is_shown"),
+    Guard("sandbox", "a sandbox is tried before a job is claimed", "runner/host.py",
+          "            self._refused = check(sandbox, self._home)\n", "            pass\n",
+          "tests/integration/test_daemon_sandbox.py::test_without_bubblewrap_a_peer_votes_and_runs_nothing"),
+    Guard("sandbox", "what a leader leaves is no link", "runner/leader_files.py",
+          "if not stat.S_ISREG(path.lstat().st_mode)", "if False",
+          "tests/unit/test_runner_sandbox.py::test_a_link_in_place_of_a_log_is_removed"),
 )  # fmt: skip
 
 

@@ -103,7 +103,7 @@ def test_a_program_of_15_lines_executes_20_runs_on_three_peers(mesh: Mesh, tmp_p
                        f"{url} is done", 60)
             assert told(mesh, "beta", workflow_id)["result"] == {"scrape": {"url": url, "items": "100"}}
         starts = begun(tmp_path)
-        assert Counter(workflow_id for workflow_id, _, _ in starts) == Counter(urls), "each once"
+        assert Counter(workflow_id for workflow_id, _, _ in starts) == Counter(list(urls)), "each once"
         assert len({peer for _, peer, _ in starts}) > 1
     wait_until(lambda: not any(offers(mesh, peer.name) for peer in mesh), "nobody offers it any more", 30)
 

@@ -10,8 +10,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from mcp import ClientSession, StdioServerParameters, stdio_client
 
+from clockmesh import P2PWorkflowCoordinator, WorkflowStatus
 from clockmesh.daemon.demo.peers import Mesh, wait_until
 from clockmesh.daemon.mcp import MCP_TOOLS, MORE_TOOLS
 
@@ -172,3 +174,31 @@ def test_the_command_line_speaks_to_the_same_mesh(mesh: Mesh, tmp_path: Path) ->
     assert line.startswith("clockmesh join clockmesh-invite-1-")
     assert "executed by the mesh" in gamma.json("p2p", "workflow", "update", workflow_id, "failed", good=(1,))["error"]
     assert gamma.run("p2p", "workflow", "assign").startswith("✓ Assigned ")
+
+
+def test_python_speaks_to_the_same_mesh(mesh: Mesh, tmp_path: Path) -> None:
+    file = tmp_path / "w.yml"
+    file.write_text(HELLO)
+    attached = P2PWorkflowCoordinator.attach(home=mesh["beta"].home)
+    assert (attached.peer_id, attached.peer_list) == ("beta", ["beta", "alpha", "gamma"])
+    assert attached.data_dir == mesh["beta"].home
+    before = attached.merkle_clock.logical_clock
+    workflow_id = attached.submit_workflow(file, name="Mine", priority=2.0)
+    assert attached.merkle_clock.logical_clock > before
+    wait_until(lambda: attached.workflows[workflow_id].status is WorkflowStatus.COMPLETED, "it is done", 30)
+    told = attached.get_workflow_status(workflow_id)
+    assert told in attached.list_workflows(status=WorkflowStatus.COMPLETED)
+    assert attached.get_stats()["total_workflows"] == len(attached.list_workflows())
+    assert attached.get_workflow_logs(workflow_id)
+    assert attached.workflow_queue.is_empty()
+    for wrong in (tmp_path, tmp_path / "none.yml"):
+        with pytest.raises((ValueError, FileNotFoundError)):
+            attached.submit_workflow(wrong)
+    (tmp_path / "plain.yml").write_text(HELLO.replace("labels: [p2p-workflow]\n", ""))
+    with pytest.raises(ValueError, match=r"plain\.yml:1:1: .*no tag"):
+        attached.submit_workflow(tmp_path / "plain.yml")
+    assert attached.get_workflow_status("0" * 16) is None
+    state = json.loads(attached.export_state(tmp_path / "state.json").read_text())
+    assert state["workflows"][workflow_id] == told
+    (tmp_path / "coordinator_state_beta.json").write_text(json.dumps(state))
+    assert P2PWorkflowCoordinator("beta", tmp_path).get_workflow_status(workflow_id) == told

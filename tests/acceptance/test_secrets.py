@@ -100,11 +100,18 @@ def mesh() -> Iterator[Mesh]:
         yield made
 
 
-def run_on(mesh: Mesh, label: str, folder: Path) -> str:
-    run = mesh["alpha"].json("run", "submit", write(folder, LEAK.replace("LABEL", label)))["run"]
-    mesh["alpha"].run("run", "wait", run, "--timeout", "60", good=(1,))
-    wait_until(lambda: all(p.json("run", "show", run)["conclusion"] for p in mesh), "all peers know the end", 5)
-    return str(run)
+@pytest.fixture(scope="module")
+def runs(mesh: Mesh) -> dict[str, str]:
+    """One for each label, by label; both have ended."""
+    made = {}
+    for label in ("linux", "late"):
+        made[label] = mesh["alpha"].json("run", "submit", write(mesh.folder, LEAK.replace("LABEL", label)))["run"]
+    for run in made.values():
+        mesh["alpha"].run("run", "wait", run, "--timeout", "60", good=(1,))
+        for peer in mesh:
+            peer.run("run", "wait", run, "--timeout", "10", good=(1,))
+    (mesh.folder / "flow.yml").unlink()
+    return made
 
 
 def texts(peer: Peer, run: str) -> str:
@@ -120,8 +127,8 @@ def found_in(data: bytes) -> set[bytes]:
 
 
 @pytest.mark.parametrize("label", ["linux", "late"])
-def test_a_secret_is_used_on_every_peer_and_gets_through_nowhere(mesh: Mesh, tmp_path: Path, label: str) -> None:
-    run = run_on(mesh, label, tmp_path)
+def test_a_secret_is_used_on_every_peer_and_gets_through_nowhere(mesh: Mesh, runs: dict[str, str], label: str) -> None:
+    run = runs[label]
     for peer in mesh:
         shown = texts(peer, run)
         assert not found_in(shown.encode())
@@ -135,8 +142,8 @@ def test_a_secret_is_used_on_every_peer_and_gets_through_nowhere(mesh: Mesh, tmp
         assert peer.run("run", "show", run, "--summary").splitlines()[:2] == ["# ***", "***"]
 
 
-def test_no_file_of_any_peer_holds_a_secret(mesh: Mesh, tmp_path: Path) -> None:
-    run_on(mesh, "late", tmp_path)
+@pytest.mark.usefixtures("runs")
+def test_no_file_of_any_peer_holds_a_secret(mesh: Mesh) -> None:
     wait_until(lambda: not list(mesh.folder.glob("*/jobs/*/*/work")), "work directories are gone", 10)
     held = {}
     for path in mesh.folder.rglob("*"):

@@ -198,3 +198,28 @@ async def test_a_home_restored_from_a_backup_never_appends_again(tmp_path: Path)
 
 def ignore_sockets(folder: str, names: list[str]) -> list[str]:
     return [name for name in names if name.endswith(".sock")]
+
+
+def served_by(author: Peer, passer: Peer, other: Peer) -> bool:
+    """In the eyes of `passer`: does `other` get `author`'s nodes from itself?"""
+    reach = passer.service._in_mesh()._reach
+    return other.service.me in reach.served(author.service.me, time.clock_gettime(time.CLOCK_BOOTTIME))
+
+
+def part(one: Peer, other: Peer) -> None:
+    """From now on these two are not connected."""
+    for near, far in ((one, other), (other, one)):
+        members = near.service.machine.members.items()
+        near.service._network.set_mesh(near.service._in_mesh().mesh, {
+            peer: member.description.addresses for peer, member in members
+            if peer not in (near.service.me, far.service.me)})
+
+
+async def test_nodes_are_passed_on_to_a_member_that_hears_their_author_no_more(tmp_path: Path) -> None:
+    async with bench(tmp_path, HASTY) as made:
+        alpha, beta, gamma = await made.mesh("alpha", "beta", "gamma")
+        await until(lambda: served_by(alpha, beta, gamma), "gamma hears alpha")
+        part(alpha, gamma)
+        await until(lambda: not served_by(alpha, beta, gamma), "gamma hears alpha no more")
+        run = await alpha.service.submit(workflow("echo hello"), "t.yml")
+        assert (await ended(gamma, run)).conclusion is Conclusion.SUCCESS

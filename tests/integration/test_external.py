@@ -47,6 +47,12 @@ async def taken(*workers: tuple[Peer, str]) -> tuple[Peer, str, AttemptRef]:
     return found[0]
 
 
+async def follow_its_log(peer: Peer, ref: AttemptRef) -> None:
+    """It has none; who follows it is let go when the run ends."""
+    with trio.fail_after(20):
+        assert [line async for line in peer.service.read_log(ref.run, follow=True)] == []
+
+
 async def test_a_program_executes_a_run_that_its_peer_claimed(tmp_path: Path) -> None:
     async with bench(tmp_path) as made:
         alpha = await made.start("alpha")
@@ -57,7 +63,10 @@ async def test_a_program_executes_a_run_that_its_peer_claimed(tmp_path: Path) ->
         await at_work(made, alpha, "one")
         _, _, ref = await taken((alpha, "one"))
         assert ref.run == run
-        alpha.service.external.end("one", ref, Conclusion.SUCCESS, (("items", "100"),), "")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(follow_its_log, alpha, ref)
+            await trio.sleep(0.2)
+            alpha.service.external.end("one", ref, Conclusion.SUCCESS, (("items", "100"),), "")
         view = await ended(alpha, run)
         assert (view.conclusion, view.jobs[0].outputs) == (Conclusion.SUCCESS, {"items": "100"})
 

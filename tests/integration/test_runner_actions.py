@@ -56,14 +56,14 @@ def test_inputs_reach_the_steps_and_outputs_the_caller(run):
     files = {"act/action.yml": composite(
         "- {id: a, shell: bash, run: 'echo \"got=<${{ inputs.WHO }}/${{ inputs.word }}>\" >> $GITHUB_OUTPUT'}",
         head="inputs: {who: {required: true}, word: {default: hi}}\n"
-             "outputs: {text: {value: '${{ steps.a.outputs.got }}!'}}",
+             "outputs: {text: {value: '${{ steps.a.outputs.got }}!${{ env.E }}'}}",
     )}  # fmt: skip
     result, log = run(
-        files, "- {id: x, uses: ./act, with: {who: ann}}",
+        files, "- {id: x, uses: ./act, with: {who: ann}, env: {E: e}}",
         "- run: echo \"out=${{ steps.x.outputs.text }} a=[${{ steps.a.outputs.got }}]\"",
     )  # fmt: skip
     assert result.conclusion is Conclusion.SUCCESS, log
-    assert "out=<ann/hi>! a=[]" in log
+    assert "out=<ann/hi>!e a=[]" in log
 
 
 def test_an_action_sees_the_env_of_its_step_and_no_defaults_of_the_job(run):

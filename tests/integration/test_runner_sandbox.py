@@ -141,7 +141,7 @@ def test_a_daemonised_child_dies_with_the_job(host):
 @pytest.mark.parametrize("how", ["deadline", "kill", "cancel"])
 def test_a_daemonised_child_dies_with_a_job_that_is_ended(host, how):
     began = boottime()
-    escape = "env -i setsid sh -c 'trap \"\" TERM INT HUP; sleep 996' > /dev/null 2>&1 &\ntrap '' INT\nsleep 1000\n"
+    escape = "env -i setsid sh -c 'trap \"\" TERM INT HUP; sleep 996' > /dev/null 2>&1 &\nsleep 1000\n"
     spec = host.start(escape, deadline=began + 1.5 if how == "deadline" else None)
     wait_for(lambda: _sleepers("996"), "it runs")
     if how != "deadline":
@@ -165,18 +165,26 @@ def _sleepers(seconds):
     return found
 
 
-def test_a_full_tmp_is_the_jobs_own_trouble(kind, monkeypatch):
-    monkeypatch.setattr("clockmesh.runner.sandbox.tmp_bytes", lambda: 4 << 20)
-    with boxed(kind) as host:
+def test_a_full_tmp_is_the_jobs_own_trouble(kind):
+    with boxed(kind, Sandbox(tmp=4 << 20)) as host:
         lines = host.run(
             "for place in /tmp /dev/shm; do ! head -c 8M /dev/zero > $place/x 2>/dev/null; stat -c %s $place/x; done"
         )
         assert lines[-2:] == [str(4 << 20)] * 2
 
 
-def test_a_fork_bomb_is_bounded_and_ends_with_the_job(kind, monkeypatch):
-    monkeypatch.setattr("clockmesh.runner.box.MAX_PROCESSES", 200)
-    with boxed(kind) as host:
+def test_the_memory_of_a_process_is_bounded_where_the_owner_says_so(kind):
+    with boxed(kind, Sandbox(memory=256 << 20)) as host:
+        lines = host.run(
+            "python3 -c 'x = bytearray(64 << 20); print(len(x))'; "
+            "! python3 -c 'bytearray(512 << 20)' 2> err; tail -n 1 err"
+        )
+        assert lines[-2:] == [str(64 << 20), "MemoryError"]
+        assert lines[1].endswith("2048 processes, each 256 MiB")
+
+
+def test_a_fork_bomb_is_bounded_and_ends_with_the_job(kind):
+    with boxed(kind, Sandbox(processes=200)) as host:
         spec = host.start("bomb() { bomb | bomb & sleep 995; }; bomb; sleep 1000")
         wait_for(lambda: any("Resource temporarily" in line for line in host.lines(spec)), "it hits the bound", 60)
         assert len(_sleepers("995")) <= 200

@@ -214,6 +214,32 @@ async def test_a_schedule_that_lost_its_quorum_says_so_and_is_rescued_by_a_perso
         assert (await ask(alpha, "GET", "/v1/status"))["warnings"] == []
 
 
+async def test_a_failing_schedule_pauses_itself_and_what_it_missed_is_backfilled(tmp_path: Path) -> None:
+    mended = tmp_path / "mended"
+    async with bench(tmp_path / "homes", timing(fast_wall())) as made:
+        alpha, beta, gamma = await made.mesh("alpha", "beta", "gamma")
+        body = workflow(f"test -e {mended}")
+        schedule = await alpha.service.add_schedule(ordered(body, overlap=Overlap.ALLOW, pause_after=2))
+        await ticked(beta, schedule, 2)
+        for peer in (alpha, beta, gamma):
+            await until(lambda peer=peer: peer.service.schedules()[0].paused, "it has paused itself on every peer")
+        (told,) = (await ask(gamma, "GET", "/v1/schedules"))["schedules"]
+        assert (told["paused"], told["next_at"]) == (True, None)
+        assert told["warning"] == ("tick has paused itself: its last 2 ticks failed; to go on: "
+                                   "clockmesh schedule resume tick")
+        failed = set(state(beta, schedule).ticks)
+        await trio.sleep(3 * 60 / SPEED)
+        assert set(state(alpha, schedule).ticks) == failed
+        mended.touch()
+        await ask(beta, "POST", "/v1/schedules/tick/resume")
+        filled = (await ask(beta, "POST", "/v1/schedules/tick/backfill"))["ticks"]
+        assert len(filled) >= 2
+        for tick in filled:
+            run = beta.service.find_run(str(tick["run"]))
+            assert (await ended(beta, run)).conclusion is Conclusion.SUCCESS
+        assert not beta.service.schedules()[0].paused
+
+
 async def test_the_command_adds_what_it_lists_and_ends_it(tmp_path: Path) -> None:
     body = workflow("uses: actions/checkout@v4", "true", cron="0 6 * * *")
     bare, tree = repository(tmp_path, body)

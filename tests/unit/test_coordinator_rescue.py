@@ -7,6 +7,7 @@ from itertools import count, pairwise
 import pytest
 
 from clockmesh.coordinator.errors import Conflict, NotFound
+from clockmesh.coordinator.explain import explain
 from clockmesh.coordinator.inputs import RescueWanted, ScheduleWanted
 from clockmesh.coordinator.schedule_health import warning
 from clockmesh.coordinator.schedule_view import schedule_views
@@ -74,6 +75,16 @@ def test_one_loss_is_warned_of_and_two_stop_it_with_the_command_that_helps() -> 
         "nightly has stopped: only A is left of its electorate of 3 and 2 are needed; start clockmeshd on B, C, or if "
         "they are gone for good: clockmesh schedule rescue nightly --abandon")
     assert [view.warning for view in schedule_views(mesh["A"].machine, 0, mesh.now)] == [said]
+
+
+def test_why_of_a_stuck_tick_names_the_rescue_of_its_schedule() -> None:
+    mesh, schedule = scheduled()
+    crash(mesh, "BC")
+    pass_time(mesh, 120)
+    machine = mesh["A"].machine
+    run = max(machine.state.schedules[schedule].ticks.items())[1]
+    (said,) = [line for line in explain(machine, run, mesh.now) if "too few of them live" in line]
+    assert said.endswith(", and for the ticks to come: clockmesh schedule rescue nightly --abandon")
 
 
 def test_of_five_the_first_loss_is_no_cause_to_warn() -> None:

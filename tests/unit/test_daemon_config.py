@@ -26,11 +26,13 @@ def test_without_a_file_nothing_is_set(tmp_path: Path) -> None:
 def test_every_key_is_read(tmp_path: Path) -> None:
     text = "name: nuc\nslots: 3\nlabels: [GPU, tool:ffmpeg]\nlisten: 127.0.0.1:4001\nsandbox: none\n"
     text += "sandbox_paths: [/srv/a, /srv/b:ro]\nlimits:\n  reserve: 8MiB\n"
+    text += "  job_tmp: 64MiB\n  job_processes: 99\n  job_memory: 2GiB\n"
     extras = (Extra("/srv/a"), Extra("/srv/b", writable=False))
     assert config(tmp_path, text) == Config(
         "nuc", 3, ("gpu", "tool:ffmpeg"), Listen("127.0.0.1", 4001), reserve=8 * MIB, sandbox="none",
-        sandbox_paths=extras,
+        sandbox_paths=extras, job_tmp=64 * MIB, job_processes=99, job_memory=2048 * MIB,
     )  # fmt: skip
+    assert config(tmp_path, text).jobs_sandbox == Sandbox(False, extras, 64 * MIB, 99, 2048 * MIB)
 
 
 def test_jobs_are_in_a_sandbox_unless_the_owner_says_otherwise(tmp_path: Path) -> None:
@@ -65,6 +67,8 @@ def test_a_choice_of_sandbox_is_written_once_and_never_over_another(tmp_path: Pa
     ("limits:\n  reserve: 0MiB\n", 2, "from 1MiB on"),
     ("limits:\n  reserv: 1GiB\n", 2, "did you mean 'reserve'"),
     ("limits: 8MiB\n", 1, "key: value"),
+    ("limits:\n  job_processes: 2\n", 2, "from 16 on"),
+    ("limits:\n  job_tmp: all\n", 2, "expected a size"),
     ("- a\n", 1, "key: value"),
     ("name: [\n", 2, "not YAML"),
     ("sandbox: docker\n", 1, "expected bubblewrap or none"),

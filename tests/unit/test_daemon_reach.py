@@ -15,8 +15,8 @@ def beacon(peer: PeerId, number: int, *heard: tuple[PeerId, int], incarnation: i
     return Beacon(peer, incarnation, number, bytes(32), 1, 0.0, words, ())
 
 
-def reach(*beacons: Beacon, at: float = 100.0) -> Reach:
-    known = Reach(1.0)
+def reach(*beacons: Beacon, at: float = 100.0, period: float = 1.0) -> Reach:
+    known = Reach(lambda: period)
     for each in beacons:
         known.hear(each, at)
     return known
@@ -36,6 +36,12 @@ def test_a_member_that_has_fallen_silent_may_hear_nobody() -> None:
     known = reach(beacon(A, 10), beacon(B, 7, (A, 10)))
     assert known.served(A, 102.4) == {B}
     assert known.served(A, 102.6) == frozenset()
+
+
+def test_where_beacons_are_rarer_they_count_for_longer() -> None:
+    known = reach(beacon(A, 10), beacon(B, 7, (A, 10)), period=5.0)
+    assert known.served(A, 112.0) == {B}
+    assert known.served(A, 113.0) == frozenset()
 
 
 def test_nothing_is_presumed_of_an_author_that_was_not_heard_here() -> None:

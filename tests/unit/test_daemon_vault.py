@@ -156,6 +156,15 @@ async def test_the_credentials_nearest_to_the_repository_are_its_token(autojump_
     assert bench.vaults[1].credential("https://example.com/me/prices") == ""
 
 
+async def test_the_step_that_finds_a_workflow_gets_the_credentials_alone(autojump_clock: MockClock) -> None:
+    bench = Bench()
+    bench.put(0, 0, 1, 2)
+    bench.put(0, 0, 1, 2, kind=Kind.REMOTE, name="https://example.org", value=b"t")
+    source = Remote("https://example.org/x.git")
+    assert await bench.given(1, NO_SECRETS, source=source, workflow=None) == {"GITHUB_TOKEN": "t"}
+    assert sorted(await bench.given(1, source=source)) == ["GITHUB_TOKEN", "TOKEN"]
+
+
 async def test_one_member_gives_a_newcomer_the_key(autojump_clock: MockClock) -> None:
     bench = Bench()
     bench.put(0, 0, 1)

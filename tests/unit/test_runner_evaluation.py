@@ -7,6 +7,7 @@ from clockmesh.runner.evaluation import Scope
 from clockmesh.runner.expressions import Status
 from clockmesh.runner.model import Text
 from clockmesh.runner.reader import Mapping, Scalar, read_yaml
+from tests.unit.runner_workflows import job, read
 
 
 def _text(value: str) -> Text:
@@ -26,6 +27,16 @@ def test_values_keep_their_kind() -> None:
     assert SCOPE.text(_text("3.10")) == "3.1"
     assert SCOPE.text(_text("n=${{ matrix.n }} ${{ hashFiles('a', 'b') }}")) == "n=3 a+b"
     assert SCOPE.named((("A", _text("${{ matrix.flag }}")),)) == {"A": "true"}
+
+
+def test_names_may_be_expressions_and_an_expression_may_stand_for_many() -> None:
+    env = "env:\n  A: 1\n  ${{ insert }}: ${{ fromJSON('{\"B\":2}') }}\n  ${{insert}}: {C: 3}\n  D${{ inputs.n }}: 4"
+    scope = Scope("w.yml", {"inputs": {"n": "x"}})
+    assert scope.named(read(job(env)).jobs[0].env) == {"A": "1", "B": "2", "C": "3", "Dx": "4"}
+    whole = read(job("env: ${{ fromJSON('{\"A\":true}') }}")).jobs[0].env
+    assert scope.named(whole) == {"A": "true"}
+    with pytest.raises(WorkflowError, match=r"w\.yml:6:10: this must come to an object, not"):
+        scope.named(read(job("env: ${{ fromJSON('[1]') }}")).jobs[0].env)
 
 
 def test_what_is_not_there_has_its_default() -> None:

@@ -77,6 +77,16 @@ def test_lists_and_whole_matrices_may_come_from_expressions() -> None:
     assert _titles("${{ fromJSON(inputs.whole) }}") == ["a", "b, 1"]
 
 
+def test_an_expression_in_a_list_stands_for_its_items_and_insert_for_members() -> None:
+    text = """
+        v: [1, "${{ fromJSON('[2, [3]]') }}"]
+        o: [{a: 1, "${{ insert }}": {b: 2}, "${{insert}}": "${{ fromJSON('{\\"c\\":3}') }}"}]
+    """
+    legs = _legs(text)
+    assert [leg["v"] for leg in legs] == [1, 2, [3]]
+    assert legs[0]["o"] == {"a": 1, "b": 2, "c": 3}
+
+
 def test_the_json_of_a_leg_is_canonical() -> None:
     (leg,) = _legs("{b: [1.0], a: [{y: true, x: [null, 1.5, .inf, é]}]}")
     assert leg_json(leg) == '{"a":{"x":[null,1.5,"Infinity","é"],"y":true},"b":1}'

@@ -10,6 +10,7 @@ import pytest
 
 from clockmesh.runner import sandbox
 from clockmesh.runner.host_messages import Hello, Jobs, command_from_map, report_from_map
+from clockmesh.runner.leader_files import remove_links
 from clockmesh.runner.sandbox import (
     NO_SANDBOX,
     Extra,
@@ -75,7 +76,10 @@ def test_the_jobs_user_takes_the_place_of_whoever_has_its_id(tmp_path: Path) -> 
     assert group(1234, str(tmp_path / "absent")).decode() == "runner:x:1234:\n"
 
 
-@pytest.mark.parametrize("chosen", [NO_SANDBOX, Sandbox(), Sandbox(extras=(Extra("/a"), Extra("/b", writable=False)))])
+EVERYTHING = Sandbox(True, (Extra("/a"), Extra("/b", writable=False)), 1, 2, 3)
+
+
+@pytest.mark.parametrize("chosen", [NO_SANDBOX, PLAIN, EVERYTHING])
 def test_a_choice_reads_back_as_it_is_sent(chosen: Sandbox) -> None:
     assert sandbox_from_map(sandbox_to_map(chosen)) == chosen
 
@@ -90,3 +94,11 @@ def test_a_daemon_of_an_earlier_version_gets_what_it_had_and_an_earlier_host_is_
 def test_a_tmp_is_a_part_of_the_memory_at_most() -> None:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     assert 0 < sandbox.tmp_bytes() <= min(memory // 8, 1 << 30)
+
+
+def test_a_link_in_place_of_a_log_is_removed(tmp_path: Path) -> None:
+    for name in ("log", "workflow"):
+        (tmp_path / name).symlink_to("/etc/passwd")
+    (tmp_path / "result").write_bytes(b"kept")
+    remove_links(tmp_path)
+    assert os.listdir(tmp_path) == ["result"]

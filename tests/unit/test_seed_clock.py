@@ -295,6 +295,20 @@ def test_a_changed_clock_in_memory_is_noticed():
     assert tampered(lambda clock: setattr(clock, "logical_clock", 99))
     assert tampered(lambda clock: setattr(clock.nodes[1], "timestamp", clock.nodes[1].timestamp + 0.0001))
 
+    def truncate(clock: MerkleClock) -> None:
+        """All of it fits together, and is what the clock was before."""
+        clock.nodes.pop()
+        clock.head_hash, clock.logical_clock = clock.nodes[-1].hash, clock.nodes[-1].logical_clock
+
+    assert tampered(truncate)
+
+
+def test_a_changed_node_whose_hash_was_computed_anew_lacks_a_signature():
+    told = clock_of("a", 3).to_dict()
+    forged = told["nodes"][-1] | {"data": {"event": "forged"}}
+    forged["hash"] = MerkleClockNode.from_dict(forged).calculate_hash()
+    assert not verifies(told | {"nodes": [*told["nodes"][:-1], forged], "head_hash": forged["hash"]})
+
 
 # ---- the reference's faults ----
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import time
@@ -10,6 +11,7 @@ import pytest
 
 from benchmarks.embedded import measure
 from clockmesh import P2PWorkflowCoordinator, WorkflowStatus, WorkflowTask
+from clockmesh.daemon.attached import AttachedCoordinator
 from tests.unit.seed_workflows import coordinator, submitted, workflow
 
 KEYS = ["workflow_id", "name", "workflow_file", "inputs", "priority", "tags", "status", "assigned_peer", "created_at",
@@ -282,3 +284,15 @@ def test_four_times_the_workflows_are_about_four_times_the_work():
     small, large = measure(250), measure(1000)
     for name in ("submit", "assign", "list"):
         assert large[name] < 10 * small[name] + 0.05, f"{name}: {small[name]:.4f} s, then {large[name]:.4f} s"
+
+
+def test_a_daemons_coordinator_has_the_same_methods():
+    def public(kind: type) -> set[str]:
+        return {name for name in dir(kind) if not name.startswith("_")}
+
+    more = {"is_mine", "data_dir", "peer_id"}  # the last two are attributes there
+    assert public(P2PWorkflowCoordinator) - {"attach"} == public(AttachedCoordinator) - more
+    for name in public(P2PWorkflowCoordinator) - {"attach", "export_state"}:
+        ours, theirs = getattr(P2PWorkflowCoordinator, name), getattr(AttachedCoordinator, name)
+        if callable(ours):
+            assert list(inspect.signature(ours).parameters) == list(inspect.signature(theirs).parameters), name

@@ -10,9 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from clockmesh import P2PWorkflowCoordinator, WorkflowStatus, create_task_hash, select_task_owner
+from clockmesh import (
+    P2PWorkflowCoordinator,
+    WorkflowStatus,
+    WorkflowTask,
+    create_parser,
+    create_task_hash,
+    select_task_owner,
+)
 from clockmesh.daemon import embedded_state
 from clockmesh.daemon.errors import Conflict
+from clockmesh.daemon.mcp import MCP_TOOLS
 from tests.unit.seed_workflows import coordinator, submitted, workflow
 
 
@@ -332,9 +340,11 @@ def test_fault_32_who_waits_for_too_long_is_told_for_whom(tmp_path, monkeypatch)
 
 def test_a_forked_child_has_its_own_files(tmp_path):
     made, workflow_id = submitted(tmp_path)
+    parents = made._state.store
     child = os.fork()
-    if child == 0:
-        os._exit(0 if made.update_workflow_status(workflow_id, WorkflowStatus.COMPLETED) else 1)
+    if child == 0:  # SQLite forbids to use a connection that was opened before a fork
+        done = made.update_workflow_status(workflow_id, WorkflowStatus.COMPLETED)
+        os._exit(0 if done and made._state.store is not parents else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert made.get_workflow_status(workflow_id)["status"] == "completed"
     made.submit_workflow(workflow(tmp_path))
@@ -416,3 +426,11 @@ def test_fault_38_the_root_exports_what_the_guide_imports():
 def test_fault_39_the_python_api_imports_no_anyio():
     folder = Path(__file__).parents[2] / "daemon"
     assert not [file.name for file in folder.glob("embedded*.py") if "anyio" in file.read_text()]
+
+
+def test_fault_43_the_default_priority_is_5_everywhere(tmp_path):
+    made, workflow_id = submitted(tmp_path)
+    assert made.get_workflow_status(workflow_id)["priority"] == WorkflowTask("i", "n", "f").priority == 5.0
+    tool = MCP_TOOLS[0]["inputSchema"]["properties"]["priority"]["description"]
+    options = create_parser().parse_args(["workflow", "submit", "w.yml"])
+    assert ("(default: 5)" in tool, options.priority) == (True, 5.0)
