@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgpack
 import pytest
 import yaml
 from hypothesis import HealthCheck, example, given, settings
@@ -15,6 +16,8 @@ from clockmesh.protocol.ids import BlobHash
 from clockmesh.protocol.plan import Snapshot
 from clockmesh.runner.errors import RunnerError
 from clockmesh.runner.expressions import Status, condition, evaluate, interpolate
+from clockmesh.runner.lint import lint
+from clockmesh.runner.model_action import read_action
 from clockmesh.runner.plan import make_plan, read_workflow
 
 SOON_S = 5.0
@@ -64,8 +67,10 @@ def _answers(attempt: Callable[[], object]) -> None:
 
 def _read(data: bytes) -> None:
     def attempt() -> None:
+        workflow = read_workflow(data, "w.yml")
+        lint(workflow)
         make_plan(
-            read_workflow(data, "w.yml"),
+            workflow,
             path="w.yml",
             workflow_blob=BlobHash(bytes(32)),
             source=Snapshot(),
@@ -99,6 +104,26 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 def test_any_values_at_known_keys_are_read_or_refused(job: Any, step: Any, on: Any) -> None:
     tree = {"on": on, "jobs": {"a": {"runs-on": "x", "steps": [step, {"run": "true"}], "strategy": job}, "b": job}}
     _read(yaml.safe_dump(tree, allow_unicode=True).encode("utf-8", "surrogatepass"))
+
+
+@_patient
+@given(_yaml_like, _yaml_like)
+def test_any_values_in_an_action_are_read_or_refused(step: Any, other: Any) -> None:
+    script = {"using": "node20", "main": "m", "post-if": step}
+    for runs in ({"using": "composite", "steps": [step, other]}, script, step):
+        tree = {"inputs": other, "outputs": {"a": {"value": "x"}}, "runs": runs}
+        data = yaml.safe_dump(tree, allow_unicode=True).encode("utf-8", "surrogatepass")
+        _answers(lambda data=data: read_action(data, "action.yml"))  # type: ignore[misc]
+
+
+@_patient
+@given(_yaml_like, _yaml_like, st.binary(max_size=20))
+def test_any_workflows_that_call_one_another_are_read_or_refused(call: Any, called: Any, rest: bytes) -> None:
+    own = {"on": "push", "jobs": {"a": {"uses": "./b.yml", "with": call}, "b": {"uses": "./b.yml", "secrets": call}}}
+    other = {"on": {"workflow_call": called}, "jobs": {"c": {"uses": "./b.yml"}, "d": {"runs-on": "x", "env": called}}}
+    files = [yaml.safe_dump(tree, allow_unicode=True).encode("utf-8", "surrogatepass") for tree in (own, other)]
+    _read(msgpack.packb([files[0], {"b.yml": files[1]}]) + rest)
+    _read(b"\x92" + rest)
 
 
 @_patient
