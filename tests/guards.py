@@ -1,5 +1,5 @@
-"""Each fault of py-libp2p 0.8.1 that was found by trying, each way out of a job's sandbox, and a few more of the world's
-faults: the guard against it, and the test that fails without it.
+"""Each fault of py-libp2p 0.8.1 that was found by trying, each way out of a job's sandbox, and a few more of the
+world's: the guard against it, and the test that fails without it.
 
     python -m tests.guards            take each guard out in turn, in a copy of the tree, and see its test fail
     python -m tests.guards 2 memory   those of these kinds
