@@ -145,18 +145,19 @@ class AttachedCoordinator:
         """Submit a run; the first 16 digits of its id. Inputs that are not text become JSON. FileNotFoundError, and
         ValueError for what the daemon refuses."""
         file = file_text(workflow_file)
-        if not os.path.exists(os.path.expanduser(file)):
+        whole = os.path.expanduser(file)
+        if not os.path.exists(whole):
             raise FileNotFoundError(f"Workflow file not found: {file}")
         body: dict[str, Any] = {
-            "workflow_b64": base64.b64encode(read_workflow_file(os.path.expanduser(file))).decode("ascii"),
-            "path": path_in_repository(os.path.expanduser(file)),
+            "path": path_in_repository(whole),
             "name": text_or_none(name, "a name"),
             "inputs": {key: _text(value) for key, value in json_object(inputs or {}, "inputs").items()},
             "priority": 5.0 if priority is None else check_priority(priority),
             "force": force,
         }
         try:
-            return self._submitted(body, os.path.expanduser(file))
+            body["workflow_b64"] = base64.b64encode(read_workflow_file(whole)).decode("ascii")
+            return self._submitted(body, whole)
         except Trouble as trouble:
             if trouble.exit is Exit.USAGE:
                 raise ValueError(trouble.message.replace(body["path"], file, 1)) from None

@@ -47,6 +47,9 @@ class Storm:
     """Between two outages; each begins at a random moment of it."""
     away_s: float = 10.0
     seed: int = 1
+    overlap: str = "skip"
+    """As `schedule add` takes it. Where a minute is hardly longer than an outage, a tick may be due before the last one
+    has ended: then it is skipped, unless they may overlap."""
 
     @property
     def minute_s(self) -> float:
@@ -103,8 +106,8 @@ def run_storm(storm: Storm) -> Outcome:
         flow.write_text(_workflow(sides))
         earliest = time.time() - epoch + _ADD_S * storm.schedules + _LEAD * storm.away_s
         first = epoch + (int(earliest / storm.minute_s) + 1) * storm.minute_s
-        ids = [mesh["alpha"].json("schedule", "add", str(flow), "--name", f"s{number:02}")["schedule"]
-               for number in range(storm.schedules)]
+        words = ("schedule", "add", str(flow), "--overlap", storm.overlap, "--name")
+        ids = [mesh["alpha"].json(*words, f"s{number:02}")["schedule"] for number in range(storm.schedules)]
         dues = [first + number * storm.minute_s for number in range(storm.ticks)]
         outcome = Outcome(storm.schedules * storm.ticks)
         for start in _outage_starts(storm, dues):
