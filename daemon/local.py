@@ -39,7 +39,7 @@ from clockmesh.runner.host_jobs import Jobs, boottime
 from clockmesh.runner.job import lead, one_line
 from clockmesh.runner.levels import every_output, top_level
 from clockmesh.runner.proctree import become_subreaper
-from clockmesh.runner.sandbox import NO_SANDBOX, Sandbox
+from clockmesh.runner.sandbox import NETWORK_OFF, NO_SANDBOX, Sandbox
 from clockmesh.runner.spec import Given, JobSpec, NeedResult, job_dir
 
 _LEAST_SLOTS = 4
@@ -311,13 +311,16 @@ class _Here:
                 self._take(self._ended(ref, replace(result, resolved=self._own(result.resolved))))
 
     def _own(self, plan: Plan | None) -> Plan | None:
-        """The plan without labels, for this machine stands in for all that it can stand in for."""
+        """The plan without labels, for this machine stands in for all that it can stand in for; but the one that says
+        what a job's sandbox is to be like."""
         if plan is None:
             return None
         self._story.planned(plan.jobs)
         for job in plan.jobs:
             self._foreign[job.key] = next((label for label in job.labels if label.startswith(_FOREIGN)), "")
-        return replace(plan, jobs=tuple(replace(job, labels=()) for job in plan.jobs))
+        return replace(plan, jobs=tuple(
+            replace(job, labels=tuple(label for label in job.labels if label == NETWORK_OFF)) for job in plan.jobs
+        ))  # fmt: skip
 
     def _ended(self, ref: AttemptRef, result: Result) -> JobEnded:
         if ticket := self._inside.pop(ref, None):
@@ -331,7 +334,7 @@ class _Here:
 def _machine() -> Machine:
     """A mesh of one."""
     machine = Machine(_ME, MeshId(bytes(32)))
-    me = Description(socket.gethostname(), max(_LEAST_SLOTS, os.cpu_count() or 1), ())
+    me = Description(socket.gethostname(), max(_LEAST_SLOTS, os.cpu_count() or 1), (NETWORK_OFF,))
     founding = unsigned_node(
         _ME, seq=1, parents=(), previous=None, height=1, wall_ms=0, events=[MeshFounded(bytes(16), me)]
     )

@@ -94,7 +94,7 @@ class Box:
         self._info, info = os.pipe2(os.O_CLOEXEC)
         self._leader, self._said = os.pipe2(os.O_CLOEXEC)
         users, groups = _memory_file(passwd(self._uid)), _memory_file(group(self._uid))
-        inside = Inside(self._home, self._workspace, self._hidden, self._uid, users, groups, self._network)
+        inside = Inside(self._home, self._workspace, self._hidden, users, groups, self._network)
         words = [program, "--info-fd", str(info), *arguments(self._sandbox, inside), "--", "/bin/cat"]
         given = [(held.fileno(), 0), (held.fileno(), 1), (errors, 2), *((kept, kept) for kept in (info, users, groups))]
         self._bwrap = _spawn(program, words, {"PATH": _PATH, MARK: self._mark}, given)

@@ -75,7 +75,6 @@ class Inside:
     """The folder that is `HOME/work` inside."""
     hidden: Path
     """The peer's own folder, wherever it lies."""
-    uid: int
     passwd: int
     """Descriptor to read the file /etc/passwd from."""
     group: int

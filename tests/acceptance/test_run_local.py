@@ -8,11 +8,13 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
+from clockmesh.daemon.demo.peers import why_no_sandbox
 from tests.conformance.probes import FOLDER, check
 from tests.integration.runner_support import repository, wait_for
 
@@ -138,6 +140,20 @@ def test_the_work_tree_is_checked_out_as_it_is(local: Local) -> None:
     (local.folder / "data.txt").write_text("changed")
     printed, _ = local.run(HEAD + job("look", "uses: actions/checkout@v4", 'run: echo "[$(cat data.txt)] $GITHUB_SHA"'))
     assert f"[changed] {sha}" in printed
+
+
+@pytest.mark.skipif(bool(why_no_sandbox(Path(tempfile.gettempdir()))), reason="no sandbox can be made here")
+def test_with_sandbox_the_jobs_do_not_see_the_folder_and_without_they_do(local: Local) -> None:
+    text = HEAD + job("look", f"run: ls {local.folder} || echo nothing; pwd")
+    printed, _ = local.run(text, "--sandbox")
+    assert "look | nothing\n" in printed
+    assert "look | /home/runner/work/repository\n" in printed
+    assert "look | in a sandbox (bubblewrap): network on" in printed
+    printed, _ = local.run(text)
+    assert "look | flow.yml\n" in printed
+    off = text.replace("runs-on: ubuntu-latest", "runs-on: [self-hosted, network-off]")
+    assert "look | in a sandbox (bubblewrap): network off" in local.run(off, "--sandbox")[0]
+    assert "no sandbox: the network is on, whatever the label network-off says" in local.run(off)[0]
 
 
 def test_secrets_and_variables_arrive_and_no_secret_is_shown(local: Local) -> None:

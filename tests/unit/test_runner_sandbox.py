@@ -27,7 +27,7 @@ PLAIN = Sandbox()
 
 
 def made(chosen: Sandbox = PLAIN, hidden: str = "/tmp/home", network: bool = True) -> list[str]:
-    return arguments(chosen, Inside(Path("/w/home"), Path("/w/job"), Path(hidden), 1234, 7, 8, network))
+    return arguments(chosen, Inside(Path("/w/home"), Path("/w/job"), Path(hidden), 7, 8, network))
 
 
 def mounts(words: list[str]) -> list[tuple[str, str]]:
