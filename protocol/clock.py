@@ -89,12 +89,13 @@ class Clock:
             return False
         if node.author not in self._forks:
             self._refuse_fork(node)
-        return self.add_branch(node)
+        return self._add(node)
 
     def add_branch(self, node: Node) -> bool:
         """`add` for a node whose number its author may have used before: both are kept, and the author is forked."""
-        if node.hash in self._nodes:
-            return False
+        return node.hash not in self._nodes and self._add(node)
+
+    def _add(self, node: Node) -> bool:
         parents = self._parents_of(node)
         if not parents:
             self._check_beginning(node)

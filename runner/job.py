@@ -126,6 +126,8 @@ def _run(spec: JobSpec, folder: Path, mark: str, processes: Processes, log: JobL
     scope = Scope(workflow.file, contexts, hash_files_in(places.workspace))
     began = _wall_ms()
     processes.limit(spec.job.timeout_s)
+    if job.cancel_timeout_minutes is not None:
+        processes.limit_after_cancel(scope.number(job.cancel_timeout_minutes) * 60)
     write_event(places, contexts["github"])
     state = JobState(scope.named(workflow.env) | scope.named(job.env))
     around = Surroundings(

@@ -186,6 +186,8 @@ class Job:
     outputs: Named
     continue_on_error: Text | None
     timeout_minutes: Text | None
+    cancel_timeout_minutes: Text | None
+    """For what still runs after a cancel."""
     steps: tuple[Step, ...]
     call: Call | None = None
     concurrency: Concurrency | None = None

@@ -28,6 +28,8 @@ _KEYS = (
     "timeout-minutes",
     "permissions",
     "concurrency",
+    "environment",
+    "cancel-timeout-minutes",
     "steps",
 )
 _CALLING_KEYS = (
@@ -46,9 +48,7 @@ _CALLING_KEYS = (
 _UNSUPPORTED = (
     "container",
     "services",
-    "environment",
     "snapshot",
-    "cancel-timeout-minutes",
 )
 
 
@@ -79,6 +79,7 @@ def _job(sheet: Sheet, key: Scalar, node: Mapping, ids: dict[str, str]) -> Job:
     found = _keys(sheet, node, what, calls=calls)
     if "permissions" in found:
         check_permissions(sheet, found["permissions"])
+    _check_environment(sheet, found.get("environment"))
     if "runs-on" not in found and not calls:
         sheet.missing(node, found, key, f"{what} has no `runs-on`; add `runs-on: ubuntu-latest`")
     return Job(
@@ -96,10 +97,24 @@ def _job(sheet: Sheet, key: Scalar, node: Mapping, ids: dict[str, str]) -> Job:
         outputs=sheet.named(found.get("outputs"), f"`outputs` of {what}", JOB_OUTPUTS),
         continue_on_error=sheet.boolean(found.get("continue-on-error"), "`continue-on-error`", JOB),
         timeout_minutes=sheet.number(found.get("timeout-minutes"), "`timeout-minutes`", JOB),
+        cancel_timeout_minutes=sheet.number(found.get("cancel-timeout-minutes"), "`cancel-timeout-minutes`", JOB),
         steps=read_steps(sheet, found["steps"]) if "steps" in found else (),
         call=read_call(sheet, found) if calls else None,
         concurrency=read_concurrency(sheet, found.get("concurrency"), JOB),
     )
+
+
+def _check_environment(sheet: Sheet, node: Node | None) -> None:
+    """A deployment environment: checked, and then without effect, for there are no rules and secrets of one here."""
+    if not isinstance(node, Mapping):
+        sheet.text(node, "`environment`", JOB)
+        return
+    found = sheet.keys(node, "`environment`", ("name", "url", "deployment"))
+    if "name" not in found:
+        sheet.missing(node, found, node, "`environment` has no `name`; add one")
+    sheet.text(found.get("name"), "`name` of `environment`", JOB)
+    sheet.text(found.get("url"), "`url` of `environment`", JOB_OUTPUTS)
+    sheet.boolean(found.get("deployment"), "`deployment` of `environment`", JOB)
 
 
 def _keys(sheet: Sheet, node: Mapping, what: str, *, calls: bool) -> dict[str, Node]:

@@ -93,6 +93,7 @@ class Processes:
         self._selector = selectors.DefaultSelector()
         self._cancelled_at: float | None = None
         self._ends_at = float("inf")
+        self._after_cancel = AFTER_CANCEL_S
         self.timed_out = False
         """The cancel came from the job's own time limit."""
         wake, waker = socket.socketpair()
@@ -114,11 +115,15 @@ class Processes:
     @property
     def out_of_time(self) -> bool:
         """Even what runs after a cancel has had its time."""
-        return self._cancelled_at is not None and time.monotonic() >= self._cancelled_at + AFTER_CANCEL_S
+        return self._cancelled_at is not None and time.monotonic() >= self._cancelled_at + self._after_cancel
 
     def cancel(self) -> None:
         if self._cancelled_at is None:
             self._cancelled_at = time.monotonic()
+
+    def limit_after_cancel(self, seconds: float) -> None:
+        """How long all together what goes on after a cancel may take; never more than the usual time."""
+        self._after_cancel = min(seconds, AFTER_CANCEL_S)
 
     def limit(self, seconds: float) -> None:
         """Cancel the job, as timed out, this long from now."""
@@ -171,7 +176,7 @@ class Processes:
                 how = How.CANCELLED
                 break
             goes_on = self.cancelled
-            limit = self._ends_at if self._cancelled_at is None else self._cancelled_at + AFTER_CANCEL_S
+            limit = self._ends_at if self._cancelled_at is None else self._cancelled_at + self._after_cancel
             if exited in self._wait(min(timeout_at, limit)):
                 return How.ITSELF
         self._stop(pid, exited)

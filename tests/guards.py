@@ -1,12 +1,12 @@
-"""Each fault of py-libp2p 0.8.1 that was found by trying, and each way out of a job's sandbox: the guard against it,
-and the test that fails without it.
+"""Each fault of py-libp2p 0.8.1 that was found by trying, each way out of a job's sandbox, and a few more of the
+world's: the guard against it, and the test that fails without it.
 
     python -m tests.guards            take each guard out in turn, in a copy of the tree, and see its test fail
     python -m tests.guards 2 memory   those of these kinds
 
 Kinds: 1 junk ends the host; 2 who gets in; 3 message ids; 4 defaults of gossip, beacons apart; 5 dialling; 6 frozen
 peers; 7 one port, one identity; 8 size and loss; 9 streams and connections that run out; 10 what is not loaded; memory:
-what one peer can make us keep; sandbox: what keeps a job inside.
+what one peer can make us keep; sandbox: what keeps a job inside; disk: a full one; fork: an author of two histories.
 """
 
 from __future__ import annotations
@@ -42,6 +42,10 @@ def _network(name: str) -> str:
 
 def _test(name: str, test: str) -> str:
     return f"tests/integration/test_network_{name}.py::{test}"
+
+
+def _full_disk(test: str) -> str:
+    return f"tests/unit/test_full_disk.py::{test}"
 
 
 def _boxed(test: str) -> str:
@@ -163,6 +167,44 @@ GUARDS = (
     Guard("memory", "junk is not passed on", "daemon/sync.py",
           "return all(refused is not node for refused, _ in taken.refused)", "return True",
           "tests/unit/test_daemon_sync.py::test_a_node_that_its_author_may_not_write_goes_no_further"),
+    Guard("disk", "a commit that meets a full disk draws on the reserve", "daemon/store.py",
+          "if reserve is None or not _is_full(error) or not reserve.give():", "if True:",
+          _full_disk("test_commits_go_on_inside_the_reserve_and_nothing_is_lost")),
+    Guard("disk", "a full disk is told apart from a broken store", "daemon/store.py",
+          "            if _is_full(error):\n                raise _no_room(self._path) from error\n", "",
+          _full_disk("test_a_used_up_reserve_fails_with_one_clear_line_and_room_brings_everything_back")),
+    Guard("disk", "a full disk costs a log lines and not the job", "runner/logfile.py",
+          "if error.errno not in (errno.ENOSPC, errno.EDQUOT):", "if True:",
+          _full_disk("test_a_log_loses_lines_but_never_the_job_and_says_so")),
+    Guard("disk", "a log has whole lines", "runner/logfile.py", "if self._size > self._whole:\n            os.f",
+          "if False:\n            os.f", _full_disk("test_a_log_that_ends_on_a_full_disk_has_whole_lines")),
+    Guard("disk", "a result has its room before the job begins", "runner/files.py",
+          "        os.posix_fallocate(self._handle, 0, size)\n", "",
+          _full_disk("test_a_job_that_filled_the_disk_can_still_say_how_it_ended")),
+    Guard("disk", "a leader's record has its room before it is forked", "runner/leader_record.py",
+          "(folder / RECORD).write_bytes(bytes(_ROOM))", "(folder / RECORD).touch()",
+          _full_disk("test_a_job_that_filled_the_disk_can_still_say_how_it_ended")),
+    Guard("disk", "a log becomes a blob without room", "daemon/blobs.py",
+          "        maker = ManifestMaker()\n        handle = os.open(path, os.O_RDONLY",
+          "        return self.put_file(path)\n        handle = os.open(path, os.O_RDONLY",
+          _full_disk("test_a_log_becomes_a_blob_on_a_full_disk")),
+    Guard("disk", "a peer without room claims nothing", "coordinator/machine.py", " if self.roomy else 0", "",
+          "tests/unit/test_coordinator_take.py::"
+          "test_a_peer_without_room_votes_and_claims_nothing_until_it_has_room_again"),
+    Guard("disk", "new work is refused before the reserve is touched", "daemon/reserve.py",
+          "self._low = missing > 0 or free < MARGIN", "self._low = missing > 0",
+          "tests/unit/test_daemon_reserve.py::test_new_work_is_refused_before_the_reserve_is_touched"),
+    Guard("fork", "both branches are kept", "daemon/sync.py",
+          "node, branch=True), node, self._me)", "node), node, self._me)",
+          "tests/integration/test_forks.py::test_a_newcomer_joins_a_mesh_that_has_a_fork"),
+    Guard("fork", "what counted is named before the other branch comes in", "daemon/sync.py",
+          "            self._loop.note(ForkProven(author, seq, first, second))", "            pass",
+          "tests/integration/test_forks.py::test_a_newcomer_joins_a_mesh_that_has_a_fork"),
+    Guard("fork", "branches are asked for by hash", "daemon/sync.py",
+          "                await self._walk(peer)", "                pass",
+          "tests/integration/test_forks.py::test_peers_with_different_branches_find_both_and_go_on"),
+    Guard("fork", "who knew of the fork is no witness", "protocol/forks.py", "return branch if single else _BOTH",
+          "return branch", "tests/unit/test_protocol_forks.py::test_who_knew_of_the_fork_is_no_witness"),
     Guard("sandbox", "nobody looks into the leader", "runner/namespaces.py",
           "_prctl(_PR_SET_DUMPABLE, 0)", "_prctl(_PR_SET_DUMPABLE, 1)",
           _boxed("test_a_job_sees_its_own_processes_alone_and_cannot_look_into_its_leader")),

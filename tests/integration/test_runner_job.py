@@ -81,6 +81,18 @@ def test_a_job_is_nicer_by_ten_and_its_dollar_dollar_is_a_real_pid(run):
     assert "real-2" in log
 
 
+def test_what_goes_on_after_a_cancel_has_its_own_limit(host):
+    text = steps("- run: echo go-$((1+1)); sleep 60", "- {if: always(), run: echo late-$((1+1)); sleep 60}",
+                 job="cancel-timeout-minutes: 0.03\n")  # fmt: skip
+    spec = start(host, text)
+    wait_for(lambda: "go-2" in log_of(host.home, spec.ref), "the first step")
+    began = time.monotonic()
+    host.daemon.send(messages.Stop(spec.ref))
+    assert host.daemon.result(spec.ref, 30.0).conclusion is Conclusion.CANCELLED
+    assert time.monotonic() - began < 25
+    assert "late-2" in log_of(host.home, spec.ref)
+
+
 def test_a_failing_step_fails_the_job_and_names_itself(run):
     result, log = run(steps("- name: Build it\n  run: exit 3", "- run: echo later-$((1+1))"))
     assert result.conclusion is Conclusion.FAILURE

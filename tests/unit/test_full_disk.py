@@ -100,10 +100,12 @@ def test_a_log_loses_lines_but_never_the_job_and_says_so(small_disk: SmallDisk) 
 def test_a_log_that_ends_on_a_full_disk_has_whole_lines(small_disk: SmallDisk) -> None:
     disk = small_disk(4)
     log = JobLog(disk / "log")
+    log.write("build", ["the page that it takes has room for some more"])
     fill(disk)
     for _ in range(100):
         log.write("build", ["x" * 101])
     log.close()
+    assert (disk / "log").stat().st_size > 1000
     assert all(json.loads(line)["step"] == "build" for line in (disk / "log").read_bytes().splitlines())
 
 

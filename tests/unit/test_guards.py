@@ -15,7 +15,7 @@ def test_each_guard_is_where_the_table_says_and_has_its_test(guard: Guard) -> No
 
 
 def test_every_fault_that_was_found_has_a_guard() -> None:
-    assert {guard.kind for guard in GUARDS} == {*map(str, range(1, 11)), "memory", "sandbox"}
+    assert {guard.kind for guard in GUARDS} == {*map(str, range(1, 11)), "memory", "sandbox", "disk", "fork"}
 
 
 @pytest.mark.long

@@ -118,7 +118,9 @@ def test_a_file_that_is_no_workflow_is_refused(text: str, line: str) -> None:
     [
         ("container: node:20", "w.yml:6:5: `container` is not supported yet; remove it from job 'a'"),
         ("services: {}", "w.yml:6:5: `services` is not supported yet"),
-        ("environment: prod", "w.yml:6:5: `environment` is not supported yet"),
+        ("environment: {url: x}", "w.yml:6:18: `environment` has no `name`; add one"),
+        ("environment: ${{ secrets.x }}", "there is no context `secrets` here"),
+        ("cancel-timeout-minutes: soon", "`cancel-timeout-minutes` must be a number"),
         ("time-out: 3", "w.yml:6:5: job 'a' has no key `time-out`; did you mean `timeout-minutes`?"),
         ("need: b", "did you mean `needs`?"),
         ("needs: [b]", "w.yml:6:13: job 'a' needs 'b', which does not exist"),
