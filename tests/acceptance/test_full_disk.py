@@ -39,9 +39,10 @@ def flow(folder: Path, name: str, script: str, labels: str = "self-hosted") -> s
 
 @contextmanager
 def joined(folder: Path, home: Path, *others: str) -> Iterator[Mesh]:
-    """Peers of these names, and gamma with this home, the only one with the label `small`."""
-    (home / "config.yml").write_text("labels: [small]\n")
-    with stopped_at_end(Mesh(folder)) as mesh:
+    """Peers of these names, and gamma with this home, the only one with the label `small`. Jobs look at a file of the
+    test, so they run without a sandbox."""
+    (home / "config.yml").write_text("labels: [small]\nsandbox: none\n")
+    with stopped_at_end(Mesh(folder, sandbox="none")) as mesh:
         join_all(mesh, *others, "gamma", homes={"gamma": home})
         yield mesh
 
