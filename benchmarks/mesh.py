@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import statistics
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -164,6 +166,7 @@ class Bench:
 
 def main() -> None:
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the daemons are stopped all the same
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="cm-") as name, stopped_at_end(Mesh(Path(name))) as mesh:
         Path(name).chmod(0o711)

@@ -97,8 +97,8 @@ def cancel(machine: Machine, wanted: CancelWanted) -> None:
 
 
 def rerun(machine: Machine, wanted: RerunWanted, now: float) -> None:
-    """Submit a run's plan again, as it is known by now, to today's members (5.12: the electorate of the run itself
-    never changes). NotFound; Conflict while it has not ended and is not to be abandoned."""
+    """Submit a run's plan again, as resolved where it is by now, to today's members (5.12: the electorate of the run
+    itself never changes). NotFound; Conflict while it has not ended and is not to be abandoned."""
     run = machine.runs.get(wanted.run)
     if run is None:
         raise NotFound(f"no run {wanted.run.hex()[:12]}; clockmesh run list shows the runs")
@@ -106,8 +106,8 @@ def rerun(machine: Machine, wanted: RerunWanted, now: float) -> None:
         short = wanted.run.hex()[:12]
         raise Conflict(f"run {short} has not ended; clockmesh why {short} tells what it waits for, "
                        "--abandon gives it up")
-    again = SubmitWanted(wanted.token, run.plan, wanted.nonce, wanted.heads, run.submission.priority,
-                         wanted.guard or run.submission.guard)
+    plan, told = runs.plan_before_results(run), run.submission
+    again = SubmitWanted(wanted.token, plan, wanted.nonce, wanted.heads, told.priority, wanted.guard or told.guard)
     submit(machine, again, now)
     if not runs.over(run) and not run.cancel_asked:
         machine.decide(CancelAsked(wanted.run))

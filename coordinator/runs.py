@@ -89,8 +89,7 @@ def job_of(run: RunState, key: JobKey) -> JobState:
 def follow_plan(run: RunState) -> None:
     """Take the jobs from the plan that stands now: the resolved one once RESOLVE has succeeded, with every job that was
     expanded replaced."""
-    found = _resolution(run)
-    plan = found.resolved if found and found.resolved else run.submission.plan
+    plan = plan_before_results(run)
     jobs = _expanded(run, plan.jobs)
     run.plan = plan if jobs == plan.jobs else replace(plan, jobs=jobs)
     run.planned = {job.key: job for job in run.plan.jobs}
@@ -102,6 +101,12 @@ def follow_plan(run: RunState) -> None:
         job_of(run, key)
     run.legs = {job_id: tuple(keys) for job_id, keys in legs.items()}
     run.open = {key: None for key in run.planned if run.jobs[key].final is None}
+
+
+def plan_before_results(run: RunState) -> Plan:
+    """The submitted plan, or what a remote's was found to be: with no job expanded, since that hangs on results."""
+    found = _resolution(run)
+    return found.resolved if found and found.resolved else run.submission.plan
 
 
 def expands(key: JobKey) -> bool:

@@ -41,6 +41,8 @@ def new_mesh(*seen: Path) -> Iterator[Mesh]:
     """One without peers, whose jobs will be in sandboxes where this machine can make them, and see these folders."""
     with tempfile.TemporaryDirectory(prefix="cm-") as name:
         folder = Path(name)
+        for shared in seen:
+            share_with_jobs(shared)
         sandbox = "none" if why_no_sandbox(folder) else "bubblewrap"
         with stopped_at_end(Mesh(folder, sandbox=sandbox, seen=seen)) as mesh:
             yield mesh

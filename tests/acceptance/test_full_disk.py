@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from clockmesh.daemon.demo.peers import Mesh, Peer, stopped_at_end, wait_until
+from clockmesh.daemon.demo.peers import Mesh, Peer, share_with_jobs, stopped_at_end, wait_until
 from tests.acceptance.conftest import join_all
 from tests.conftest import SmallDisk
 from tests.unit.test_full_disk import fill
@@ -39,10 +39,10 @@ def flow(folder: Path, name: str, script: str, labels: str = "self-hosted") -> s
 
 @contextmanager
 def joined(folder: Path, home: Path, *others: str) -> Iterator[Mesh]:
-    """Peers of these names, and gamma with this home, the only one with the label `small`. Jobs look at a file of the
-    test, so they run without a sandbox."""
-    (home / "config.yml").write_text("labels: [small]\nsandbox: none\n")
-    with stopped_at_end(Mesh(folder, sandbox="none")) as mesh:
+    """Peers of these names, and gamma with this home, the only one with the label `small`."""
+    with stopped_at_end(Mesh(folder)) as mesh:
+        share_with_jobs(mesh.shared)
+        (home / "config.yml").write_text(f"labels: [small]\nsandbox_paths: [{mesh.shared}]\n")
         join_all(mesh, *others, "gamma", homes={"gamma": home})
         yield mesh
 
@@ -59,7 +59,7 @@ def test_a_full_disk_refuses_new_work_keeps_promises_and_recovers(small_disk: Sm
 
 def _fill_and_free(alpha: Peer, beta: Peer, gamma: Peer, tmp_path: Path) -> None:
     assert disk_of(gamma)["low"] is False
-    go_on = tmp_path / "go-on"
+    go_on = tmp_path / "shared/go-on"
     chatter = f"until test -e {go_on}; do echo a line; sleep 0.02; done"
     running = alpha.json("run", "submit", flow(tmp_path, "chatter", chatter, "small"))["run"]
     wait_until(lambda: "a line" in gamma.run("run", "logs", running), "the job on gamma runs", 15)

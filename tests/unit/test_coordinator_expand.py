@@ -7,8 +7,10 @@ import dataclasses
 import pytest
 
 from clockmesh.coordinator import runs, view
+from clockmesh.coordinator.inputs import RerunWanted
 from clockmesh.protocol.codec import decode_plan, encode_plan
 from clockmesh.protocol.errors import LocalError
+from clockmesh.protocol.events import RunSubmitted
 from clockmesh.protocol.ids import EXPAND, AttemptRef, JobKey, JobRef
 from clockmesh.protocol.plan import PlannedJob
 from clockmesh.protocol.result import Conclusion, Result
@@ -36,6 +38,16 @@ def test_what_a_job_was_expanded_into_runs_in_its_place_and_is_waited_for() -> N
     assert (need.result, need.outputs) == (Conclusion.FAILURE, {"x": "1"})
     finish(peer, run, "z")
     assert view.run_view(peer.machine, run).conclusion is Conclusion.FAILURE
+
+
+def test_a_run_that_runs_again_expands_its_jobs_anew() -> None:
+    peer, run = alone(plan(planned("a"), STANDS))
+    finish(peer, run, "a")
+    peer.finish(AttemptRef(run, STANDS.key, 1), brings(planned("m (1)", job_id="m")))
+    finish(peer, run, "m (1)")
+    peer.give(RerunWanted(2, run, b"n" * 16, bytes(32)))
+    first, second = [event.plan for event in peer.events if isinstance(event, RunSubmitted)]
+    assert second == first
 
 
 @pytest.mark.parametrize("conclusion", [Conclusion.SKIPPED, Conclusion.FAILURE, Conclusion.CANCELLED])
