@@ -58,7 +58,7 @@ async def test_peers_with_different_branches_find_both_and_go_on(tmp_path: Path)
         await gamma.stop()
         again = await made.start("gamma")
         assert again.service.status().forked == ("beta",)
-        assert set(heads) <= {node.hash for node in member(again).clock}
+        await until(lambda: set(heads) <= {node.hash for node in member(again).clock}, "it is where it was")
         later = await again.service.submit(workflow("echo again"), "t.yml")
         assert (await ended(alpha, later)).conclusion is Conclusion.SUCCESS
 
