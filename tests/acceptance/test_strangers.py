@@ -200,7 +200,7 @@ async def test_a_daemons_memory_stays_flat_however_often_it_is_besieged(mesh: Me
         await trio.sleep(4)
         seen.append(round(target.rss, 1))
     print(f"MiB after each round: {seen}")
-    assert max(seen[-2:]) - max(seen[1:3]) < 5
+    assert max(seen[-2:]) - max(seen[1:3]) < 10, "hundreds of megabytes have come in between"
     _no_defect_showed(mesh["alpha"])
 
 
