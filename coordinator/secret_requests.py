@@ -46,7 +46,7 @@ def _next_count(known: SecretState | None) -> int:
     """Refused where a member has used the counts up: an event beyond them fits no node."""
     count = known.rank[0] + 1 if known else 1
     if count > MAX_INTEGER:
-        raise Refused("a member has used up the counts of this name, so what stands cannot be changed; take another name")
+        raise Refused("a member has used up the counts of this name, so what stands is for ever; take another name")
     return count
 
 
