@@ -231,7 +231,9 @@ def _local(parser: argparse.ArgumentParser) -> None:
                         help="the context secrets: NAME=value lines, or NAME<<WORD, lines, WORD")
     parser.add_argument("--var", dest="variables", action="append", type=pair, default=[], metavar="KEY=VALUE",
                         help="a variable of the context vars; once for each")
-    parser.add_argument("--event", metavar="NAME", help="what triggers it (default: push, else the file's first)")
+    parser.add_argument("--event", metavar="NAME",
+                        help="what triggers it (default: workflow_dispatch with --input, else push, else the file's "
+                             "first)")
     parser.add_argument("--event-file", metavar="JSON", help="a file with what github.event shall be")
 
 

@@ -53,7 +53,7 @@ class Invitations:
         """One line for one peer; durable before it returns. UsageError for a time that is not between a second and 30
         days; Conflict when too many are open."""
         if not 1 <= ttl_s <= _LONGEST_S:
-            raise UsageError(f"an invitation cannot last {ttl_s:g} seconds: give 1 second to 30 days")
+            raise UsageError("an invitation lasts a second at least and 30 days at most: clockmesh invite --ttl 1d")
         now_ms = _wall_ms()
         if sum(made.open(now_ms) for made in self._made.values()) >= _MOST_OPEN:
             raise Conflict(f"{_MOST_OPEN} invitations are open; let some be used or expire")

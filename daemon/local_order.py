@@ -44,7 +44,7 @@ def read_order(options: argparse.Namespace, folder: Path) -> Order:
     """What is to be run; the work tree, where a job checks it out, is packed into `folder`."""
     content = read_whole_workflow(options.file)
     workflow = read_workflow(content, options.file)
-    event = options.event or _default_event(workflow)
+    event = options.event or _default_event(workflow, bool(options.inputs))
     given = Given(
         secrets=read_secrets(options.secret_file) if options.secret_file else {},
         variables=once("--var", options.variables),
@@ -132,8 +132,10 @@ def once(option: str, pairs: list[tuple[str, str]]) -> dict[str, str]:
     return found
 
 
-def _default_event(workflow: Workflow) -> str:
+def _default_event(workflow: Workflow, with_inputs: bool) -> str:
     events = workflow.triggers.events
+    if with_inputs and "workflow_dispatch" in events:
+        return "workflow_dispatch"
     return "push" if "push" in events else events[0]
 
 

@@ -56,9 +56,15 @@ def test_the_event_is_push_where_the_file_has_it_else_its_first(tmp_path: Path) 
         order(tmp_path, "--event", "release")
 
 
+def test_an_input_makes_it_a_dispatch_where_the_file_has_one(tmp_path: Path) -> None:
+    for text in (FLOW, FLOW.replace("on:\n", "on:\n  push:\n")):
+        found = order(tmp_path, "--input", "text=a", text=text).plan
+        assert (found.event, found.inputs) == ("workflow_dispatch", (("text", "a"),))
+
+
 def test_an_input_without_a_dispatch_tells_which_option_is_missing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--event workflow_dispatch"):
-        order(tmp_path, "--input", "text=a")
+        order(tmp_path, "--input", "text=a", "--event", "schedule")
     assert order(tmp_path, "--input", "text=a", "--event", "workflow_dispatch").plan.inputs == (("text", "a"),)
 
 
