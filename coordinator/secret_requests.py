@@ -11,7 +11,7 @@ from clockmesh.coordinator.errors import NotFound, Refused
 from clockmesh.coordinator.inputs import SecretRemoveWanted, SecretWanted, ShareWanted
 from clockmesh.coordinator.secrets import SecretState
 from clockmesh.protocol.ids import PeerId
-from clockmesh.protocol.limits import MAX_SECRETS
+from clockmesh.protocol.limits import MAX_INTEGER, MAX_SECRETS
 from clockmesh.protocol.secrets import KeysShared, Kind, SecretRemoved, SecretSet
 
 if TYPE_CHECKING:
@@ -43,7 +43,11 @@ def remove(machine: Machine, wanted: SecretRemoveWanted) -> None:
 
 
 def _next_count(known: SecretState | None) -> int:
-    return known.rank[0] + 1 if known else 1
+    """Refused where a member has used the counts up: an event beyond them fits no node."""
+    count = known.rank[0] + 1 if known else 1
+    if count > MAX_INTEGER:
+        raise Refused("a member has used up the counts of this name, so what stands is for ever; take another name")
+    return count
 
 
 def share(machine: Machine, wanted: ShareWanted) -> None:

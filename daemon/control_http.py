@@ -58,6 +58,7 @@ class Request:
                 raise Trouble(Exit.USAGE, "too_large", f"a request's JSON is limited to {MAX_JSON_BYTES} bytes")
         try:
             value = json.loads(content or b"{}")
+            json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair: no peer could be told it
         except (ValueError, RecursionError) as error:
             raise Trouble(Exit.USAGE, "bad_request", f"the request's body is not JSON: {error}") from None
         if not isinstance(value, dict):

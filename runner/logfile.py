@@ -6,6 +6,7 @@ full disk costs lines, never the job.
 
 from __future__ import annotations
 
+import codecs
 import errno
 import json
 import os
@@ -136,8 +137,13 @@ class LineSplitter:
 def _text(line: bytes) -> str:
     line = line.removesuffix(b"\r")
     if len(line) > MAX_LINE_BYTES:
-        return line[:MAX_LINE_BYTES].decode(errors="replace") + _CUT
+        return _whole_characters(line[:MAX_LINE_BYTES]) + _CUT
     return line.decode(errors="replace")
+
+
+def _whole_characters(data: bytes) -> str:
+    """Without a character that the cut went through: behind U+FFFD no mask would see that a secret began there."""
+    return codecs.getincrementaldecoder("utf-8")("replace").decode(data)
 
 
 def _record(now: int, step: str, text: str) -> bytes:

@@ -10,7 +10,7 @@ from clockmesh.coordinator.inputs import SecretRemoveWanted, SecretWanted, Share
 from clockmesh.coordinator.secret_requests import lacking
 from clockmesh.coordinator.secrets import SecretState
 from clockmesh.protocol.ids import PeerId
-from clockmesh.protocol.limits import MAX_SECRETS
+from clockmesh.protocol.limits import MAX_INTEGER, MAX_SECRETS
 from clockmesh.protocol.secrets import KeysShared, Kind, Sealed, SecretRemoved, SecretSet
 from tests.unit.coordinator_mesh import Mesh, Peer, peer_id
 
@@ -132,3 +132,15 @@ def test_removed_and_set_facts_carry_rising_counts() -> None:
     put(mesh["A"], "TOKEN", "A")
     counts = [event.count for event in mesh["A"].events if isinstance(event, SecretSet | SecretRemoved)]
     assert counts == [1, 2, 3]
+
+
+def test_a_name_whose_counts_a_member_has_used_up_is_refused_and_nothing_is_written() -> None:
+    mesh = Mesh()
+    mesh["B"].write([SecretSet(SECRET, "TOKEN", (), MAX_INTEGER, sealed("A", "B", "C"))])
+    mesh.sync()
+    written = len(mesh["A"].events)
+    with pytest.raises(Refused, match="another name"):
+        put(mesh["A"])
+    with pytest.raises(Refused, match="another name"):
+        mesh["A"].give(SecretRemoveWanted(1, SECRET, "TOKEN"))
+    assert len(mesh["A"].events) == written

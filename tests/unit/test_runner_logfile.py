@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from clockmesh.runner.logfile import MAX_LINE_BYTES, JobLog, LineSplitter
+from clockmesh.runner.masks import Masks
 
 
 def records(path):
@@ -56,3 +57,12 @@ def test_a_batch_that_does_not_fit_keeps_the_lines_that_do(tmp_path):
     got = [record["text"] for record in records(tmp_path / "log")]
     assert got[:2] == ["line 0", "line 1"]
     assert "full" in got[-1]
+
+
+def test_a_secret_that_is_cut_in_the_middle_of_a_character_is_hidden(tmp_path):
+    secret = "a long beginning, \u00e4nd its end"
+    before = b"x" * (MAX_LINE_BYTES - len("a long beginning, ") - 1)
+    log = JobLog(tmp_path / "log", masks=Masks([secret]))
+    log.write("step", LineSplitter().feed(before + secret.encode() + b"\n"))
+    log.close()
+    assert json.loads((tmp_path / "log").read_text())["text"] == before.decode() + "*** [the line is cut here]"
