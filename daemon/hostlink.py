@@ -44,6 +44,7 @@ _LEAVE_SECONDS = 0.5
 _GREET_PAUSES = (0.1, 0.3, 1.0)
 _RECEIVE_BYTES = 65_536
 _REMEDY = "install bubblewrap and allow it user namespaces, or set `sandbox: none` in config.yml; then restart"
+_FOLDER_REMEDY = "make it, or take it out of config.yml; then restart"
 
 
 class HostLink:
@@ -185,7 +186,8 @@ class HostLink:
             raise HostError(f"the runner host of {self._home.path} is of another version; stop it")
         self._stream = stream
         self._halfway = False
-        self.refused = f"{jobs.refused}; {_REMEDY}" if jobs.refused and self._sandbox.on else ""
+        remedy = _FOLDER_REMEDY if jobs.refused.startswith("sandbox_paths:") else _REMEDY
+        self.refused = f"{jobs.refused}; {remedy}" if jobs.refused and self._sandbox.on else ""
         log.info("host_connected", jobs=len(jobs.jobs), sandbox=self._sandbox.name)
         if self.refused:
             log.error("sandbox_refused", reason=self.refused)

@@ -55,7 +55,9 @@ async def test_a_folder_that_is_not_there_is_told_and_no_job_is_lost(tmp_path: P
     async with bench(tmp_path) as made:
         alpha = await boxed(made, "alpha", "sandbox_paths: [/no/such/folder]\n")
         await alpha.service.init("alpha")
-        assert alpha.service.status().refused.startswith("sandbox_paths: there is no folder /no/such/folder; ")
+        assert alpha.service.status().refused == (
+            "sandbox_paths: there is no folder /no/such/folder; make it, or take it out of config.yml; then restart"
+        )
         await until(lambda: slots(alpha) == 0, "it offers no slots")
 
 
