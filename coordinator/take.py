@@ -17,6 +17,7 @@ from clockmesh.coordinator.jobs import JobState
 from clockmesh.coordinator.ownership import Ranked
 from clockmesh.protocol.events import Ending, JobClaimed
 from clockmesh.protocol.ids import JobRef, PeerId, RunId
+from clockmesh.protocol.limits import MAX_ATTEMPT
 from clockmesh.protocol.plan import Guard
 
 if TYPE_CHECKING:
@@ -93,6 +94,9 @@ def consider(machine: Machine, job: JobState, now: float) -> float | None:
         return None
     sight = machine.offers.sights.setdefault(job.ref, Sight())
     attempt = claims.next_attempt(job)
+    if attempt > MAX_ATTEMPT:  # a member has used the numbers up: a claim beyond them fits no node
+        machine.offers.withdraw(job.ref)
+        return None
     blocked = _blocked_until(machine, job, attempt, sight, now)
     if blocked > now:
         machine.offers.withdraw(job.ref)
@@ -226,7 +230,7 @@ def _electorate_lives(machine: Machine, job: JobState, now: float) -> bool:
 
 def _claim(machine: Machine, job: JobState, now: float) -> bool:
     attempt = claims.next_attempt(job)
-    if not claims.may_claim(job, attempt, machine.leases, now, machine.run_of(job).lease):
+    if attempt > MAX_ATTEMPT or not claims.may_claim(job, attempt, machine.leases, now, machine.run_of(job).lease):
         machine.state.touched[job.ref] = None
         return True
     ref = job.attempt(attempt)

@@ -12,6 +12,7 @@ from clockmesh.coordinator.holding import Held
 from clockmesh.coordinator.inputs import CancelWanted, JobEnded, RoomTold, Ticked
 from clockmesh.protocol.events import AttemptEnded, ClaimGranted, Description, Ending, JobClaimed, PeerAdmitted
 from clockmesh.protocol.ids import AttemptRef, JobKey, JobRef, RunId
+from clockmesh.protocol.limits import MAX_ATTEMPT
 from clockmesh.protocol.plan import Guard
 from clockmesh.protocol.result import Conclusion
 from tests.unit.coordinator_mesh import Mesh, done, peer_id, plan, planned
@@ -229,3 +230,16 @@ def test_a_peer_without_room_votes_and_claims_nothing_until_it_has_room_again() 
     submit_ranked(mesh, 0, "A")
     mesh.advance(1.0)
     assert full.said(JobClaimed)
+
+
+def test_no_peer_claims_beyond_the_numbers_that_a_node_can_hold() -> None:
+    mesh = Mesh("ABC", runners="AC")
+    for name in "AC":
+        mesh[name].up = False
+    run = mesh.submit("B", plan(planned("job")))
+    mesh["B"].write([JobClaimed(run, JobKey("job"), MAX_ATTEMPT, mesh["B"].incarnation)])
+    for name in "AC":
+        mesh[name].start()
+    mesh.sync()
+    mesh.advance(120)
+    assert [mesh[name].said(JobClaimed) for name in "AC"] == [[], []]
