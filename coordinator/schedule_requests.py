@@ -20,6 +20,7 @@ from clockmesh.coordinator.schedules import ScheduleState
 from clockmesh.protocol.codec import electorate_seed, run_id, schedule_id
 from clockmesh.protocol.events import Event, RunSubmitted
 from clockmesh.protocol.ids import ScheduleId
+from clockmesh.protocol.limits import MAX_ATTEMPT
 from clockmesh.protocol.schedules import (
     SchedulePaused,
     SchedulePausesAfter,
@@ -110,6 +111,8 @@ def rescue(machine: Machine, wanted: RescueWanted, now: float) -> None:
 
 def _event_for(machine: Machine, known: ScheduleState, wanted: ScheduleChangeWanted) -> Event | None:
     count = known.switch[0] + 1
+    if count > MAX_ATTEMPT and wanted.change is not Change.REMOVE:  # an event beyond it fits no node
+        raise Refused(f"a member has used up the counts of '{known.told.name}'; remove it and add it again")
     match wanted.change:
         case Change.REMOVE:
             return ScheduleRemoved(known.schedule)

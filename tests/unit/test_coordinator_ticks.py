@@ -7,7 +7,7 @@ from itertools import count
 import pytest
 
 from clockmesh.coordinator import runs
-from clockmesh.coordinator.errors import Conflict, NotFound
+from clockmesh.coordinator.errors import Conflict, NotFound, Refused
 from clockmesh.coordinator.explain import explain
 from clockmesh.coordinator.inputs import (
     CancelWanted,
@@ -24,9 +24,10 @@ from clockmesh.daemon.cronlines import CronCalendar
 from clockmesh.protocol.codec import tick_run
 from clockmesh.protocol.events import JobClaimed
 from clockmesh.protocol.ids import RunId, ScheduleId
+from clockmesh.protocol.limits import MAX_ATTEMPT
 from clockmesh.protocol.plan import Guard
 from clockmesh.protocol.result import Conclusion
-from clockmesh.protocol.schedules import CatchUp, CronLine, Overlap, TickSkipped, TickSubmitted
+from clockmesh.protocol.schedules import CatchUp, CronLine, Overlap, SchedulePaused, TickSkipped, TickSubmitted
 from tests.unit.coordinator_mesh import MESH, Mesh, done, plan
 
 MINUTE = 60_000
@@ -257,6 +258,16 @@ def test_a_removed_schedule_is_never_due_again_and_its_name_is_free() -> None:
         change(mesh, "A", schedule, Change.PAUSE)
     mesh["A"].give(wanted)
     assert len(schedule_views(mesh["A"].machine, mesh.wall_ms("A"), mesh.now)) == 1
+
+
+def test_a_pause_beyond_the_counts_that_a_node_can_hold_is_refused() -> None:
+    mesh = mesh_of()
+    schedule = add(mesh)
+    mesh["B"].write([SchedulePaused(schedule, MAX_ATTEMPT)])
+    mesh.sync()
+    with pytest.raises(Refused, match="remove it and add it again"):
+        change(mesh, "A", schedule, Change.RESUME)
+    change(mesh, "A", schedule, Change.REMOVE)
 
 
 def test_a_triggered_run_is_none_of_the_ticks() -> None:
