@@ -12,6 +12,8 @@ from clockmesh.runner.expressions_values import Value, is_primitive, number_text
 MAX_RESULT = 10_485_760
 """Characters that one expression may make altogether: GitHub's bound on its memory, 10 MiB."""
 
+_SHOWN = 80
+
 
 class Budget:
     """How many characters may still be made; ExpressionError once they are spent."""
@@ -37,17 +39,22 @@ def format_text(pattern: str, arguments: Sequence[Value], budget: Budget) -> str
             index = int(match.group(1))
             if index >= len(arguments):
                 raise ExpressionError(
-                    Stage.EVALUATION, f"format has {part} but only {len(arguments)} arguments: {quoted(pattern, 80)}"
+                    Stage.EVALUATION, f"format has {part} but only {len(arguments)} arguments: {_whole(pattern)}"
                 )
             part = to_text(arguments[index])
         elif part in ("{{", "}}"):
             part = part[0]
         elif part in "{}":
-            message = f"format was given a text with a lone `{part}`: {quoted(pattern, 80)}"
+            message = f"format was given a text with a lone `{part}`: {_whole(pattern)}"
             raise ExpressionError(Stage.EVALUATION, message)
         budget.spend(len(part))
         parts.append(part)
     return "".join(parts)
+
+
+def _whole(pattern: str) -> str:
+    """For an error. A part of it could be a part of a secret, which no mask would find."""
+    return quoted(pattern, _SHOWN) if len(pattern) <= _SHOWN else f"it has {len(pattern)} characters"
 
 
 def to_json(value: Value, budget: Budget) -> str:

@@ -66,7 +66,7 @@ def lead(spec: JobSpec, folder: Path, mark: str) -> None:
     except Exception as error:  # a fault of ours ends this job with a word, and no other
         print(log.masks.hide(traceback.format_exc()), file=sys.stderr)
         log.line(SET_UP, f"Error: the runner itself failed: {error!r}")
-        result = failure(f"the runner itself failed: {error!r}")
+        result = failure(log.masks.hide(f"the runner itself failed: {error!r}"))
     result = replace(result, error=log.masks.hide(result.error))
     log.close()
     room.write(_encoded(result))
@@ -166,7 +166,7 @@ def _with_outputs(result: Result, job: Job, scope: Scope, log: JobLog) -> Result
     try:
         outputs = scope.named(job.outputs)
     except RunnerError as error:
-        return result if result.error else failure(str(error))
+        return result if result.error else failure(log.masks.hide(str(error)))
     for name in [name for name, value in outputs.items() if log.masks.holds(value)]:
         log.line(SET_UP, f"Warning: Skip output '{name}' since it may contain secret.")
         del outputs[name]

@@ -8,6 +8,7 @@ import pytest
 
 from clockmesh.runner.errors import ExpressionError, Stage
 from clockmesh.runner.expressions import CaseSensitive, Status, check, condition, evaluate, interpolate, resolve, split
+from clockmesh.runner.expressions_format import Budget, format_text
 
 CONTEXTS: dict[str, Any] = {
     "github": {"ref": "refs/heads/main", "event": {"inputs": {"flag": "false"}}},
@@ -128,3 +129,10 @@ def test_json_is_printed_as_the_official_runner_prints_it() -> None:
     assert evaluate("toJSON(fromJSON('{\"a\":[1.0,1.5,null],\"b\":{},\"c\":\"é\\n\"}'))", {}) == (
         '{\n  "a": [\n    1,\n    1.5,\n    null\n  ],\n  "b": {},\n  "c": "é\\n"\n}'
     )
+
+
+@pytest.mark.parametrize("pattern", ["{" + "secret" * 20, "{1}" + "secret" * 20])
+def test_an_error_of_format_shows_no_part_of_a_long_text(pattern: str) -> None:
+    """The text may be a secret, and half a secret is none that a mask could find."""
+    with pytest.raises(ExpressionError, match=f"it has {len(pattern)} characters"):
+        format_text(pattern, ["one"], Budget(1000))
