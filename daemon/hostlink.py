@@ -44,7 +44,7 @@ _LEAVE_SECONDS = 0.5
 _GREET_PAUSES = (0.1, 0.3, 1.0)
 _RECEIVE_BYTES = 65_536
 _REMEDY = "install bubblewrap and allow it user namespaces, or set `sandbox: none` in config.yml; then restart"
-_FOLDER_REMEDY = "make it, or take it out of config.yml; then restart"
+_FOLDER_REMEDY = "put that right, or take the folder out of config.yml; then restart"
 
 
 class HostLink:

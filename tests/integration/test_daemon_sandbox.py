@@ -56,7 +56,8 @@ async def test_a_folder_that_is_not_there_is_told_and_no_job_is_lost(tmp_path: P
         alpha = await boxed(made, "alpha", "sandbox_paths: [/no/such/folder]\n")
         await alpha.service.init("alpha")
         assert alpha.service.status().refused == (
-            "sandbox_paths: there is no folder /no/such/folder; make it, or take it out of config.yml; then restart"
+            "sandbox_paths: there is no folder /no/such/folder; put that right, or take the folder out of "
+            "config.yml; then restart"
         )
         await until(lambda: slots(alpha) == 0, "it offers no slots")
 
