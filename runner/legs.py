@@ -6,7 +6,7 @@ What depends on results of other jobs is planned when these are there: until the
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from clockmesh.protocol import limits
@@ -22,8 +22,7 @@ from clockmesh.runner.labels import peer_labels
 from clockmesh.runner.levels import Level, enter, legs_of, needs_of
 from clockmesh.runner.matrix import Leg, leg_json, leg_title
 from clockmesh.runner.model import Job, Text
-from clockmesh.runner.reader import Mapping as MappingNode
-from clockmesh.runner.reader import Node, Scalar, Sequence
+from clockmesh.runner.reader import Scalar, scalars_in
 from clockmesh.runner.spec import NeedResult
 
 DEFAULT_TIMEOUT_MINUTES = 360.0
@@ -66,19 +65,7 @@ def is_late(job: Job) -> bool:
     strategy = (job.strategy.fail_fast, job.strategy.max_parallel)
     texts = (job.continue_on_error, job.timeout_minutes, *strategy, *job.runs_on, *call)
     scalars = [text.node for text in texts if text is not None]
-    return any(_names_needs(scalar) for scalar in (*scalars, *_scalars(job.strategy.matrix)))
-
-
-def _scalars(node: Node | None) -> Iterator[Scalar]:
-    match node:
-        case Scalar():
-            yield node
-        case Sequence(items=items):
-            for item in items:
-                yield from _scalars(item)
-        case MappingNode(pairs=pairs):
-            for _, value in pairs:
-                yield from _scalars(value)
+    return any(_names_needs(scalar) for scalar in (*scalars, *scalars_in(job.strategy.matrix)))
 
 
 def _names_needs(scalar: Scalar) -> bool:

@@ -16,7 +16,7 @@ from clockmesh.runner.lint_names import ANY, Shape, chain_of, kind_of_value, res
 from clockmesh.runner.model import Concurrency, Job, Named, Step, Text, Workflow
 from clockmesh.runner.model_sheet import meant
 from clockmesh.runner.reader import Mapping as MappingNode
-from clockmesh.runner.reader import Node, Scalar, Sequence
+from clockmesh.runner.reader import Node, Scalar, Sequence, scalars_in
 
 _UNTRUSTED = re.compile(
     r"github\.(head_ref|event\.("
@@ -60,7 +60,7 @@ class _Linter:
 
     def _job(self, job: Job) -> None:
         names: dict[str, Shape] = {"inputs": self._inputs, "needs": self._needs(job)}
-        for scalar in _scalars(job.strategy.matrix):
+        for scalar in scalars_in(job.strategy.matrix):
             self._text(Text(scalar), names)
         names["matrix"] = _matrix(job.strategy.matrix)
         self._exclusions(job.strategy.matrix)
@@ -227,18 +227,6 @@ def _matrix(node: Node | None) -> Shape:
             return ANY
         names |= {key.text.lower() for key, _ in entry.pairs}
     return dict.fromkeys(names, ANY)
-
-
-def _scalars(node: Node | None) -> Iterator[Scalar]:
-    match node:
-        case Scalar():
-            yield node
-        case Sequence(items=items):
-            for item in items:
-                yield from _scalars(item)
-        case MappingNode(pairs=pairs):
-            for _, value in pairs:
-                yield from _scalars(value)
 
 
 def _plain(node: Node) -> bool:

@@ -95,6 +95,19 @@ _REMEDIES = (
 )
 
 
+def scalars_in(node: Node | None) -> Iterator[Scalar]:
+    """All values of the node, in the order of the file; keys are none. Nothing of None."""
+    match node:
+        case Scalar():
+            yield node
+        case Sequence(items=items):
+            for item in items:
+                yield from scalars_in(item)
+        case Mapping(pairs=pairs):
+            for _, value in pairs:
+                yield from scalars_in(value)
+
+
 def _why(error: yaml.MarkedYAMLError) -> str:
     """libyaml's own words, and what to do about them."""
     parts = [" ".join(part.split()) for part in (error.context, error.problem) if part]
